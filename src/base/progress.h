@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Progress of long work on standard error: a bar with rate and ETA on a terminal, plain lines elsewhere (at most one every
+// few seconds), or one JSON object a line.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace ingot {
+
+enum class ProgressStyle { kAuto, kBar, kPlain, kJson, kNone };
+
+// Process-wide style, set once by the command line (--progress auto|bar|plain|json|none).
+void SetProgressStyle(ProgressStyle style);
+ProgressStyle ParseProgressStyle(std::string_view name);  // UserError on an unknown name
+
+class Progress {
+ public:
+  // `unit` names what is counted ("blocks", "tensors", "samples"); `stage` what is done ("quantize").
+  Progress(std::string stage, std::string unit, uint64_t total);
+  ~Progress();  // ends the line
+  void Advance(uint64_t count = 1, std::string_view detail = {});  // thread-compatible: one caller at a time
+  void SkipTo(uint64_t done);  // resumed work: counts as done, not for the rate
+  // A line beside the bar that stays on the screen.
+  static void Note(const std::string& line);
+
+ private:
+  void Draw(bool final);
+  std::string stage_, unit_, detail_;
+  uint64_t total_, done_ = 0, skipped_ = 0;
+  std::chrono::steady_clock::time_point start_, last_draw_;
+  ProgressStyle style_;
+  bool drawn_ = false;
+};
+
+}  // namespace ingot

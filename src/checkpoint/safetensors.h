@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reader of one .safetensors file: 8 bytes little-endian header length, JSON header, data (huggingface/safetensors README).
+// The file is mapped; nothing in it is believed before it is checked: header length against the file and a 100 MiB cap,
+// UTF-8 and JSON, no duplicate names, known dtypes, shapes without overflow, dtype x shape = byte length, offsets inside
+// the data, in bounds, no overlap and no hole, total = file size.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mapped_file.h"
+#include "tensor/tensor.h"
+
+namespace ingot {
+
+struct TensorInfo {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  uint64_t offset = 0;  // from the start of the file
+  uint64_t nbytes = 0;
+};
+
+class SafetensorsFile {
+ public:
+  // Errors: UserError (missing), FormatError naming file, tensor, found, expected, remedy.
+  explicit SafetensorsFile(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return file_.path(); }
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }  // in header order
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }  // "__metadata__"
+  const TensorInfo* Find(std::string_view name) const;  // nullptr when absent
+  TensorView View(const TensorInfo& info) const;
+  TensorView View(std::string_view name) const;  // FormatError when absent
+  void Drop(const TensorInfo& info) const;
+  void Prefetch(const TensorInfo& info) const;
+  uint64_t file_size() const { return file_.bytes().size(); }
+  uint64_t data_bytes() const { return data_bytes_; }
+
+ private:
+  MappedFile file_;
+  std::vector<TensorInfo> tensors_;
+  std::map<std::string, size_t, std::less<>> by_name_;
+  std::map<std::string, std::string> metadata_;
+  uint64_t data_bytes_ = 0;
+};
+
+}  // namespace ingot

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Static range by search: the scale (on the runtime's grid) and the integer offset that minimize the quantization error of
+// a weighted histogram, rounding and clipping together, with text and vision counting equally.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "quant/observer.h"
+#include "quant/rounding.h"
+
+namespace ingot {
+
+// Weighted mass over the numbers of BF16: bin b holds what rounds to the BF16 number with bits b. The grid is fixed (no
+// second pass, no re-binning when the range grows) and 256 times finer than any int8 step near zero and 1/128 relative
+// elsewhere. Masses are integers, so sums do not depend on their order.
+class WeightedHistogram {
+ public:
+  static constexpr size_t kBins = 65536;
+  WeightedHistogram() : mass_(kBins, 0) {}
+  void Add(float value, uint32_t weight);
+  void Merge(const WeightedHistogram& other);
+
+  // Non-empty bins in ascending order of value.
+  struct Bin {
+    double lo, hi;  // edges
+    double mass;
+  };
+  std::vector<Bin> Bins() const;
+  bool empty() const;
+
+ private:
+  friend class BalancedObserver;
+  std::vector<uint64_t> mass_;
+};
+
+// What the search minimizes, per modality: noise-to-signal ratio of the quantized values.
+struct RangeProblem {
+  std::array<std::vector<WeightedHistogram::Bin>, kModalities> bins;  // empty = no token of this modality
+  float min = 0, max = 0;  // exact extremes over all modalities
+};
+
+struct RangeSearchOptions {
+  ScaleGrid grid = ScaleGrid::kF32;
+  bool symmetric = false;
+  double max_loss_db = 1.0;  // no modality may lose more than this against the full range
+};
+
+struct RangeResult {
+  ActivationParams params;
+  std::array<double, kModalities> noise_to_signal{};  // of the result; 0 for an absent modality
+  std::array<double, kModalities> full_range{};       // the same for min-max on the same grid
+};
+
+// Scale and offset that cover [min, max] (extended to contain 0).
+ActivationParams FullRangeParams(float min, float max, ScaleGrid grid, bool symmetric);
+// Mean squared error over mean square of a histogram under given parameters.
+double NoiseToSignal(std::span<const WeightedHistogram::Bin> bins, const ActivationParams& params);
+RangeResult SearchRange(const RangeProblem& problem, const RangeSearchOptions& options);
+
+}  // namespace ingot

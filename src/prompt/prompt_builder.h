@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// A conversation becomes model input: rendered template, expanded placeholders, token ids, and the patches of its pictures.
+// Positions (three rotary streams) are computed by the model from `modality` and the grids.
+// Source of the expansion: huggingface/transformers: src/transformers/models/qwen3_vl/processing_qwen3_vl.py and
+// qwen2_5_vl/processing_qwen2_5_vl.py.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "checkpoint/config.h"
+#include "prompt/conversation.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace ingot {
+
+enum class Modality : uint8_t { kText = 0, kImage = 1, kVideo = 2 };
+
+// How a Qwen3-VL video stands in the prompt: transformers >= 5.10 keeps the template's outer vision_start / vision_end around
+// the timestamped groups, 4.57 replaces them.
+enum class VideoRule { kKeepOuter, kLegacy };
+
+struct Grid {
+  int64_t t = 1, h = 0, w = 0;  // in patches; t counts temporal patches
+  int64_t patches() const { return t * h * w; }
+  bool operator==(const Grid&) const = default;
+};
+
+// Pictures or videos of one prompt, in the order of their placeholders.
+struct VisionInput {
+  std::vector<Grid> grids;
+  std::vector<float> patches;    // [sum of grids' patches, patch_values], rows grouped by merge x merge windows
+  int64_t patch_values = 0;      // channels * temporal_patch * patch * patch
+  bool empty() const { return grids.empty(); }
+};
+
+struct PreparedPrompt {
+  std::vector<int32_t> ids;         // [n_tokens], placeholders expanded
+  std::vector<Modality> modality;   // [n_tokens]
+  VisionInput images, videos;
+  std::vector<double> second_per_grid;  // per video: seconds between temporal patches (Qwen2.5-VL's position rule)
+  std::string text;                 // rendered template before expansion
+  int64_t n_tokens() const { return static_cast<int64_t>(ids.size()); }
+};
+
+struct PromptLimits {
+  int64_t max_tokens = 32768;   // of the expanded prompt
+  int64_t max_pictures = 64;    // pictures and videos of one prompt
+  int64_t min_pixels = 0, max_pixels = 0;  // 0: as the model's processor config says
+};
+
+struct PromptOptions {
+  VideoRule video_rule = VideoRule::kKeepOuter;
+  PromptLimits limits;
+  RenderOptions render;
+  double video_fps = 2.0;       // frames a second taken from a video file
+};
+
+class PromptBuilder {
+ public:
+  // Reads tokenizer, chat template and processor configs of the folder. Errors: those of Tokenizer, ChatTemplate and
+  // LoadImageProcessor.
+  PromptBuilder(const std::filesystem::path& model_dir, const ModelConfig& config, PromptOptions options = {});
+
+  // Errors: UserError naming the picture or the limit. Thread-safe.
+  PreparedPrompt Build(const Conversation& conversation) const;
+  PreparedPrompt Build(const Conversation& conversation, const PromptOptions& options) const;
+
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  const ChatTemplate& chat_template() const { return chat_template_; }
+  const PromptOptions& options() const { return options_; }
+
+ private:
+  ModelConfig config_;
+  PromptOptions options_;
+  Tokenizer tokenizer_;
+  ChatTemplate chat_template_;
+  ProcessorConfig image_processor_, video_processor_;
+};
+
+}  // namespace ingot

@@ -19,10 +19,10 @@ constexpr int ExitCode(ErrorKind kind) {
     case ErrorKind::kUser: return 2;
     case ErrorKind::kFormat: return 3;
     case ErrorKind::kResource: return 4;
-    case ErrorKind::kInternal: return 70;
+    case ErrorKind::kInternal: return 5;
     case ErrorKind::kInterrupted: return 130;
   }
-  return 70;
+  return 5;
 }
 
 class Error : public std::runtime_error {

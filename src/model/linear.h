@@ -16,13 +16,14 @@
 
 namespace ingot {
 
-enum class LinearType {
+// How a linear is executed (how a folder stores it is LinearType in checkpoint/folder_layout.h: another enum).
+enum class LinearExec {
   kFloat,         // weight F32, BF16 or F16
   kStatic,        // W8A8, one activation scale and offset
   kStaticVector,  // W8A8, scale and offset per input channel [in]
   kDynamic,       // W8A8, symmetric, s = max|x| / 127 of each row
 };
-const char* LinearTypeName(LinearType type);  // "float", "w8a8-static", ...
+const char* LinearExecName(LinearExec type);  // "float", "w8a8-static", ...
 
 // How x / s is computed: exactly, or as x * r with a rounded reciprocal r (what some runtimes do).
 struct Linear {
@@ -31,7 +32,7 @@ struct Linear {
   LinearKind kind = LinearKind::kQ;
   int64_t out = 0, in = 0;
 
-  LinearType type = LinearType::kFloat;
+  LinearExec exec = LinearExec::kFloat;
   Weight weight;            // [out, in]; I8 for the W8A8 types
   std::vector<float> bias;  // [out] or empty; added to the result
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A conversation becomes model input: rendered template, expanded placeholders, token ids, and the patches of its pictures.
-// Positions (three rotary streams) are computed by the model from `modality` and the grids.
+// Positions (three rotary streams) are computed by the model from `kinds` and the grids.
 // Source of the expansion: huggingface/transformers: src/transformers/models/qwen3_vl/processing_qwen3_vl.py and
 // qwen2_5_vl/processing_qwen2_5_vl.py.
 #pragma once
@@ -18,7 +18,8 @@
 
 namespace ingot {
 
-enum class Modality : uint8_t { kText = 0, kImage = 1, kVideo = 2 };
+// What put a token into the prompt (quant has a Modality of its own: text or vision).
+enum class TokenKind : uint8_t { kText = 0, kImage = 1, kVideo = 2 };
 
 // How a Qwen3-VL video stands in the prompt: transformers >= 5.10 keeps the template's outer vision_start / vision_end around
 // the timestamped groups, 4.57 replaces them.
@@ -40,7 +41,7 @@ struct VisionInput {
 
 struct PreparedPrompt {
   std::vector<int32_t> ids;         // [n_tokens], placeholders expanded
-  std::vector<Modality> modality;   // [n_tokens]
+  std::vector<TokenKind> kinds;   // [n_tokens]
   VisionInput images, videos;
   std::vector<double> second_per_grid;  // per video: seconds between temporal patches (Qwen2.5-VL's position rule)
   std::string text;                 // rendered template before expansion

@@ -67,6 +67,26 @@ TEST(ParserTest, SingleValuedOptionsTakeTheLast) {
             2);
 }
 
+TEST(ParserTest, TheOriginalWorkflowsLines) {
+  if (FindCommand("quantize") == nullptr || FindCommand("convert") == nullptr) {
+    GTEST_SKIP() << "quantize or convert is not part of this build";
+  }
+  const Invocation quantize = ParseCommandLine(
+      {"quantize", "--model_path", "A", "--calib_images", "B", "--save_directory", "C", "--w_bit",
+       "8", "--a_bit", "8", "--device_type", "cpu", "--trust_remote_code", "True"});
+  EXPECT_EQ(quantize.command->name, "quantize");
+  EXPECT_EQ(quantize.notes.size(), 2u);  // the device and remote code
+  const Invocation full = ParseCommandLine(
+      {"quantize", "--model_path", "A", "--save_directory", "C", "--anti_method", "m2",
+       "--act_method", "1", "--open_outlier", "True", "--is_dynamic", "True", "--is_lowbit",
+       "False", "--co_sparse", "False", "--fraction", "0.01", "--use_sigma", "False",
+       "--sigma_factor", "3.0", "--torch_dtype", "bfloat16", "--part_file_size", "4"});
+  EXPECT_TRUE(full.options.Flag("--is-dynamic"));
+  const Invocation convert = ParseCommandLine(
+      {"convert", "--original_dir", "A/", "--quant_dir", "B/", "--target_type", "310"});
+  EXPECT_EQ(convert.command->name, "convert");
+}
+
 TEST(ParserTest, Conversions) {
   EXPECT_EQ(ParseInteger("-12", "x"), -12);
   EXPECT_EQ(ParseNumber("1e-2", "x"), 0.01);

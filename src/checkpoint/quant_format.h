@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a folder's weights are: the float original, or one of the written W8A8 formats, with the label of every tensor.
-// Formats: docs/formats/.
+// What a folder's weights are: the float original, or one of the written W8A8 formats, with the
+// label of every tensor. Formats: docs/formats/.
 #pragma once
 
 #include <filesystem>
@@ -15,9 +15,9 @@
 namespace ingot {
 
 enum class FolderFormat {
-  kFloat,              // Hugging Face float checkpoint
-  kAscendV0,           // quant_model_weight_w8a8*.safetensors + quant_model_description.json, header first
-  kAscendV1,           // quant_model_weights*.safetensors + quant_model_description.json
+  kFloat,     // Hugging Face float checkpoint
+  kAscendV0,  // quant_model_weight_w8a8*.safetensors + quant_model_description.json, header first
+  kAscendV1,  // quant_model_weights*.safetensors + quant_model_description.json
   kGoldenStick310,     // input_scale F16 [K], input_offset F16 [K], deq_scale F32
   kGoldenStick910,     // input_scale F16 [K], input_offset BF16 [K], deq_scale F32
   kCompressedTensors,  // config.json quantization_config, no description
@@ -37,10 +37,12 @@ struct QuantDescription {
 bool IsDescriptionHeaderKey(std::string_view key);
 // Errors: FormatError (no JSON object, a label that is no string, missing model_quant_type, ...).
 QuantDescription ParseQuantDescription(const std::filesystem::path& path);
-// The text of a description. V0: header first, indent 2. V1: entries first, then the header, indent 4.
+// The text of a description. V0: header first, indent 2. V1: entries first, then the header,
+// indent 4.
 enum class DescriptionStyle { kV0, kV1 };
 std::string QuantDescriptionJson(const std::string& model_quant_type,
-                                 const std::vector<std::pair<std::string, std::string>>& labels, DescriptionStyle style);
+                                 const std::vector<std::pair<std::string, std::string>>& labels,
+                                 DescriptionStyle style);
 
 // The "quantization_config" of compressed-tensors, the part that we read and write.
 struct CompressedTensorsConfig {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reader of one .safetensors file: 8 bytes little-endian header length, JSON header, data (huggingface/safetensors README).
-// The file is mapped; nothing in it is believed before it is checked: header length against the file and a 100 MiB cap,
-// UTF-8 and JSON, no duplicate names, known dtypes, shapes without overflow, dtype x shape = byte length, offsets inside
-// the data, in bounds, no overlap and no hole, total = file size.
+// Reader of one .safetensors file: 8 bytes little-endian header length, JSON header, data
+// (huggingface/safetensors README). The file is mapped; nothing in it is believed before it is
+// checked: header length against the file and a 100 MiB cap, UTF-8 and JSON, no duplicate names,
+// known dtypes, shapes without overflow, dtype x shape = byte length, offsets inside the data, in
+// bounds, no overlap and no hole, total = file size.
 #pragma once
 
 #include <cstdint>
@@ -30,11 +31,17 @@ class SafetensorsFile {
  public:
   // Errors: UserError (missing), FormatError naming file, tensor, found, expected, remedy.
   explicit SafetensorsFile(const std::filesystem::path& path);
+  ~SafetensorsFile();
+  SafetensorsFile(SafetensorsFile&& other) noexcept;
 
   const std::filesystem::path& path() const { return file_.path(); }
   const std::vector<TensorInfo>& tensors() const { return tensors_; }  // in header order
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }  // "__metadata__"
+  const std::map<std::string, std::string>& metadata() const {
+    return metadata_;
+  }                                                     // "__metadata__"
   const TensorInfo* Find(std::string_view name) const;  // nullptr when absent
+  // Points into the map, or into an aligned copy when the file places the data at an odd offset
+  // (valid until Drop). Thread-safe.
   TensorView View(const TensorInfo& info) const;
   TensorView View(std::string_view name) const;  // FormatError when absent
   void Drop(const TensorInfo& info) const;
@@ -43,7 +50,9 @@ class SafetensorsFile {
   uint64_t data_bytes() const { return data_bytes_; }
 
  private:
+  struct AlignedCopies;
   MappedFile file_;
+  std::unique_ptr<AlignedCopies> aligned_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, size_t, std::less<>> by_name_;
   std::map<std::string, std::string> metadata_;

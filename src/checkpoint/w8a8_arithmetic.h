@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The numbers that a static W8A8 linear derives from others, step by step as the original tool rounds them:
+// The numbers that a static W8A8 linear derives from others, step by step as the original tool
+// rounds them:
 //   deq_scale[n]  = s_x * s_w[n]
 //   quant_bias[n] = int32(rne(RN32(RN32(b[n] / deq[n]) - RN32(S[n] * z)))),  S[n] = sum_k Wq[n, k]
 // golden-stick leaves b out, because that engine adds the layer's bias itself.
@@ -29,20 +30,23 @@ inline float NearestIn(DType dtype, float value) {
 
 // What torch's x86 conversion gives: NaN and numbers outside int32 become the smallest int32.
 inline int32_t ToInt32LikeX86(float value) {
-  if (!(value >= -2147483648.0f && value < 2147483648.0f)) return std::numeric_limits<int32_t>::min();
+  if (!(value >= -2147483648.0f && value < 2147483648.0f))
+    return std::numeric_limits<int32_t>::min();
   return static_cast<int32_t>(value);
 }
 
-// quant_bias of one row. `bias` is absent for golden-stick (a linear without a bias may pass either). S * z is exact in
-// float64 and so rounds once to float32.
+// quant_bias of one row. `bias` is absent for golden-stick (a linear without a bias may pass
+// either). S * z is exact in float64 and so rounds once to float32.
 inline int32_t QuantBiasOf(int64_t code_sum, float z, float deq, std::optional<float> bias) {
-  const float correction = static_cast<float>(static_cast<double>(code_sum) * static_cast<double>(z));
+  const float correction =
+      static_cast<float>(static_cast<double>(code_sum) * static_cast<double>(z));
   const float quotient = bias ? *bias / deq : 0.0f;
   return ToInt32LikeX86(Rne(quotient - correction));
 }
 
 // The sum of each row of codes [n_rows, n_cols].
-inline std::vector<int64_t> CodeSums(std::span<const int8_t> codes, int64_t n_rows, int64_t n_cols) {
+inline std::vector<int64_t> CodeSums(std::span<const int8_t> codes, int64_t n_rows,
+                                     int64_t n_cols) {
   std::vector<int64_t> sums(static_cast<size_t>(n_rows));
   ParallelFor(sums.size(), 16, [&](size_t begin, size_t end) {
     for (size_t row = begin; row < end; ++row) {

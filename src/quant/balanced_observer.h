@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The observer of the default method: one pass over the tokens of a site, weighted histograms by modality, then a range
-// search. A channel's error counts by the squared norm of the weight columns that read it, which is what it adds to the
-// output's error.
+// The observer of the default method: one pass over the tokens of a site, weighted histograms by
+// modality, then a range search. A channel's error counts by the squared norm of the weight columns
+// that read it, which is what it adds to the output's error.
 #pragma once
 
 #include <array>
@@ -20,10 +20,12 @@ void AddColumnNorms(const TensorView& weight, std::span<double> norms);
 
 class BalancedObserver {
  public:
-  // column_norms: [in], the sum of AddColumnNorms over the linears of the site; all zero = all channels count equally.
+  // column_norms: [in], the sum of AddColumnNorms over the linears of the site; all zero = all
+  // channels count equally.
   explicit BalancedObserver(std::span<const double> column_norms);
 
-  // x: [modality.size(), in]. FormatError-free: NaN and infinity are counted (see non_finite) and otherwise ignored.
+  // x: [modality.size(), in]. FormatError-free: NaN and infinity are counted (see non_finite) and
+  // otherwise ignored.
   void Observe(std::span<const float> x, std::span<const Modality> modality);
 
   // Requires: at least one token was seen. `search` false = exact extremes.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes one quantized folder, tensor by tensor, in any order and resumable: the plan of all tensors comes first (from
-// the layout rules in checkpoint/folder_layout.h), weights stream into partial files, and only Commit() gives anything its
-// final name, config.json last. A folder without config.json is not finished.
+// Writes one quantized folder, tensor by tensor, in any order and resumable: the plan of all
+// tensors comes first (from the layout rules in checkpoint/folder_layout.h), weights stream into
+// partial files, and only Commit() gives anything its final name, config.json last. A folder
+// without config.json is not finished.
 #pragma once
 
 #include <cstdint>
@@ -25,25 +26,29 @@ class FolderWriter {
  public:
   struct Options {
     AtomicFile::Mode mode = AtomicFile::Mode::kFresh;
-    // A BF16 or F32 value that becomes infinite in F16: an error naming the tensor, or (as the original tool) a warning.
+    // A BF16 or F32 value that becomes infinite in F16: an error naming the tensor, or (as the
+    // original tool) a warning.
     bool allow_overflow = false;
     ConfigEdits config_edits;
-    // Set for a byte-exact copy of the original's config: its torch_dtype is written as an option said, whatever the
-    // weights are ("bfloat16" by default).
+    // Set for a byte-exact copy of the original's config: its torch_dtype is written as an option
+    // said, whatever the weights are ("bfloat16" by default).
     std::string v0_torch_dtype;
   };
 
-  // `source` must outlive the writer. `types`: LinearType of every module of LinearTable; modules not named are float.
-  // Creates out_dir and reserves the disk space. Errors: UserError (unknown module, a type that the target refuses),
-  // ResourceError.
+  // `source` must outlive the writer. `types`: LinearType of every module of LinearTable; modules
+  // not named are float. Creates out_dir and reserves the disk space. Errors: UserError (unknown
+  // module, a type that the target refuses), ResourceError.
   FolderWriter(const ModelReader& source, const std::filesystem::path& out_dir,
-               const FolderLayout& layout, std::map<std::string, LinearType> types, Options options);
+               const FolderLayout& layout, std::map<std::string, LinearType> types,
+               Options options);
 
-  // All tensors of one static or dynamic linear. Errors: InternalError when shapes or type contradict the plan.
+  // All tensors of one static or dynamic linear. Errors: InternalError when shapes or type
+  // contradict the plan.
   void WriteLinear(const LinearSpec& spec, const QuantizedLinear& linear);
   // One tensor of the original that stays float, cast as the layout says.
   void WriteFloat(const std::string& name);
-  // Names for WriteFloat, in the order of the folder; those of one text layer or vision block stand together.
+  // Names for WriteFloat, in the order of the folder; those of one text layer or vision block stand
+  // together.
   const std::vector<std::string>& FloatNames() const { return float_names_; }
   // Names of the tensors that WriteLinear writes.
   std::vector<std::string> LinearTensorNames(const LinearSpec& spec) const;
@@ -53,8 +58,8 @@ class FolderWriter {
   bool IsWritten(const std::string& tensor) const;
   void Sync();
 
-  // Side files, index, description and the final names; config.json last. Errors: InternalError when a tensor is missing,
-  // ResourceError.
+  // Side files, index, description and the final names; config.json last. Errors: InternalError
+  // when a tensor is missing, ResourceError.
   void Commit();
 
   // Sum of the tensors' bytes, and of the whole folder without side files.

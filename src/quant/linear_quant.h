@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One quantized linear: int8 codes and the numbers that belong to them, made from float weights and the site's activation
-// parameters under a target's rules; and what it costs in accuracy.
+// One quantized linear: int8 codes and the numbers that belong to them, made from float weights and
+// the site's activation parameters under a target's rules; and what it costs in accuracy.
 #pragma once
 
 #include <array>
@@ -19,42 +19,48 @@ namespace ingot {
 struct QuantizedLinear {
   LinearType type = LinearType::kStatic;
   int64_t out = 0, in = 0;
-  std::vector<int8_t> codes;         // [out, in]
-  std::vector<float> weight_scale;   // [out]
-  ActivationParams input;            // static only
-  std::vector<float> deq;            // [out], static only
-  std::vector<int32_t> quant_bias;   // [out], static only
-  std::vector<float> bias;           // [out] or empty: the linear's own bias
+  std::vector<int8_t> codes;        // [out, in]
+  std::vector<float> weight_scale;  // [out]
+  ActivationParams input;           // static only
+  std::vector<float> deq;           // [out], static only
+  std::vector<int32_t> quant_bias;  // [out], static only
+  std::vector<float> bias;          // [out] or empty: the linear's own bias
 };
 
-// weight: [out, in] float; bias: [out] or null. Codes are rne(W / s_w) in float32, clamped to +-127.
+// weight: [out, in] float; bias: [out] or null. Codes are rne(W / s_w) in float32, clamped to
+// +-127.
 QuantizedLinear QuantizeStatic(const TensorView& weight, const TensorView* bias,
                                const ActivationParams& params, const RuntimeRules& rules);
 // Per-token activations at run time: codes and weight_scale only.
-QuantizedLinear QuantizeDynamic(const TensorView& weight, const TensorView* bias, const RuntimeRules& rules);
+QuantizedLinear QuantizeDynamic(const TensorView& weight, const TensorView* bias,
+                                const RuntimeRules& rules);
 
 // W ~ codes * scale, row by row; out: [out * in].
 void DequantizeWeight(const QuantizedLinear& linear, std::span<float> out);
-// x through the static quantizer and back, as the engine computes it: clamp(rne(x / s + z)) - z, times effective_scale.
-void FakeQuantizeActivations(std::span<const float> x, const ActivationParams& params, std::span<float> out);
+// x through the static quantizer and back, as the engine computes it: clamp(rne(x / s + z)) - z,
+// times effective_scale.
+void FakeQuantizeActivations(std::span<const float> x, const ActivationParams& params,
+                             std::span<float> out);
 // The same with one symmetric scale per row: max|x| / 127 (dynamic linears). x: [n_rows, in].
 void FakeQuantizeRows(std::span<const float> x, int64_t in, std::span<float> out);
 
-// Accuracy of a quantized linear on the sample rows of its site. SQNR in dB, 10 log10(signal / noise) of the outputs
-// without bias; +infinity is given as 200.
+// Accuracy of a quantized linear on the sample rows of its site. SQNR in dB, 10 log10(signal /
+// noise) of the outputs without bias; +infinity is given as 200.
 struct LinearQuality {
-  std::array<std::optional<double>, kModalities> sqnr_db;     // nullopt: no rows of this modality
-  std::array<std::optional<double>, kModalities> clip_share;  // values outside the codes' range; static only
-  double weight_sqnr_db = 0;                                  // codes against float weights
+  std::array<std::optional<double>, kModalities> sqnr_db;  // nullopt: no rows of this modality
+  std::array<std::optional<double>, kModalities>
+      clip_share;             // values outside the codes' range; static only
+  double weight_sqnr_db = 0;  // codes against float weights
 };
 struct QualityOptions {
   int64_t max_outputs = 512;  // outputs measured, evenly spread over the rows of W
 };
 LinearQuality MeasureLinear(const TensorView& weight, const QuantizedLinear& linear,
                             const SiteStatistics& site, const QualityOptions& options = {});
-// The same for given parameters before the codes exist, weights kept float: what a site's range alone costs.
-std::array<std::optional<double>, kModalities> MeasureActivations(const TensorView& weight, const ActivationParams& params,
-                                                                  const SiteStatistics& site,
-                                                                  const QualityOptions& options = {});
+// The same for given parameters before the codes exist, weights kept float: what a site's range
+// alone costs.
+std::array<std::optional<double>, kModalities> MeasureActivations(
+    const TensorView& weight, const ActivationParams& params, const SiteStatistics& site,
+    const QualityOptions& options = {});
 
 }  // namespace ingot

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What calibration sees at one site (the input of one or more linears): token counts, extremes and a few sample rows, by
-// modality; and the interface of the observers that turn it into static activation parameters.
+// What calibration sees at one site (the input of one or more linears): token counts, extremes and
+// a few sample rows, by modality; and the interface of the observers that turn it into static
+// activation parameters.
 #pragma once
 
 #include <array>
@@ -13,19 +14,23 @@
 
 namespace ingot {
 
-// A row (token) belongs to vision when a picture or video put it there: image and video placeholder positions of the
-// decoder, every row of the vision tower.
+// A row (token) belongs to vision when a picture or video put it there: image and video placeholder
+// positions of the decoder, every row of the vision tower.
 enum class Modality : uint8_t { kText, kVision };
 inline constexpr size_t kModalities = 2;
 std::string_view ModalityName(Modality modality);  // "text", "vision"
 
-// Static parameters of one site: code = clamp(rne(x / scale + offset), -128, 127), x ~ (code - offset) * scale.
+// Static parameters of one site: code = clamp(rne(x / scale + offset), -128, 127), x ~ (code -
+// offset) * scale.
 struct ActivationParams {
   float scale = 0;
-  float offset = 0;           // integer valued, in [-128, 127]
-  float effective_scale = 0;  // what one code is worth in the runtime's arithmetic; = scale unless it uses a reciprocal
-  float lo = 0, hi = 0;       // the range that was chosen, before scale and offset were put on their grids
-  DType dtype = DType::kF32;  // type of scale and offset in the reference's arithmetic (V0: F32, F16 or BF16)
+  float offset = 0;  // integer valued, in [-128, 127]
+  float effective_scale =
+      0;  // what one code is worth in the runtime's arithmetic; = scale unless it uses a reciprocal
+  float lo = 0,
+        hi = 0;  // the range that was chosen, before scale and offset were put on their grids
+  DType dtype =
+      DType::kF32;  // type of scale and offset in the reference's arithmetic (V0: F32, F16 or BF16)
 
   // The range that the codes cover: from code -128 to code 127.
   float CodeLo() const { return (-128.0f - offset) * scale; }
@@ -38,8 +43,9 @@ struct RowSample {
   int64_t n_rows = 0;
 };
 
-// Counts, extremes and sample rows. The sample is every stride-th row of a modality; when it is full, every second row is
-// thrown away and the stride doubles: deterministic, evenly spread, one pass, at most `max_rows` rows.
+// Counts, extremes and sample rows. The sample is every stride-th row of a modality; when it is
+// full, every second row is thrown away and the stride doubles: deterministic, evenly spread, one
+// pass, at most `max_rows` rows.
 class SiteStatistics {
  public:
   explicit SiteStatistics(int64_t in, int64_t max_rows = 256);
@@ -49,7 +55,7 @@ class SiteStatistics {
 
   struct PerModality {
     int64_t tokens = 0;
-    float min = 0, max = 0;         // exact extremes; 0 while tokens == 0
+    float min = 0, max = 0;          // exact extremes; 0 while tokens == 0
     std::vector<float> channel_max;  // [in], running max of |x_c|
     RowSample sample;
     int64_t stride = 1;

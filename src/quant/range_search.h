@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Static range by search: the scale (on the runtime's grid) and the integer offset that minimize the quantization error of
-// a weighted histogram, rounding and clipping together, with text and vision counting equally.
+// Static range by search: the scale (on the runtime's grid) and the integer offset that minimize
+// the quantization error of a weighted histogram, rounding and clipping together, with text and
+// vision counting equally.
 #pragma once
 
 #include <array>
@@ -13,9 +14,10 @@
 
 namespace ingot {
 
-// Weighted mass over the numbers of BF16: bin b holds what rounds to the BF16 number with bits b. The grid is fixed (no
-// second pass, no re-binning when the range grows) and 256 times finer than any int8 step near zero and 1/128 relative
-// elsewhere. Masses are integers, so sums do not depend on their order.
+// Weighted mass over the numbers of BF16: bin b holds what rounds to the BF16 number with bits b.
+// The grid is fixed (no second pass, no re-binning when the range grows) and 256 times finer than
+// any int8 step near zero and 1/128 relative elsewhere. Masses are integers, so sums do not depend
+// on their order.
 class WeightedHistogram {
  public:
   static constexpr size_t kBins = 65536;
@@ -38,7 +40,8 @@ class WeightedHistogram {
 
 // What the search minimizes, per modality: noise-to-signal ratio of the quantized values.
 struct RangeProblem {
-  std::array<std::vector<WeightedHistogram::Bin>, kModalities> bins;  // empty = no token of this modality
+  std::array<std::vector<WeightedHistogram::Bin>, kModalities>
+      bins;                // empty = no token of this modality
   float min = 0, max = 0;  // exact extremes over all modalities
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The report of a quantization, ingot_quant_report.json: what was seen at every site, what every linear became and what
-// that costs. Plain data; JSON only in report.cc.
+// The report of a quantization, ingot_quant_report.json: what was seen at every site, what every
+// linear became and what that costs. Plain data; JSON only in report.cc.
 #pragma once
 
 #include <array>
@@ -68,8 +68,9 @@ struct KindSummary {
 };
 std::vector<KindSummary> SqnrByKind(const std::vector<LinearReport>& linears);
 
-// UserError when pictures were given and some site of the decoder saw no vision token, or no text token at all: the
-// placeholders were lost on the way, and the ranges would be wrong without anyone noticing.
+// UserError when pictures were given and some site of the decoder saw no vision token, or no text
+// token at all: the placeholders were lost on the way, and the ranges would be wrong without anyone
+// noticing.
 void RequireModalities(const QuantReport& report);
 
 std::string ReportJson(const QuantReport& report);

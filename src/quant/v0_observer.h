@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The activation observers of the original tool, bit for bit: the histogram observer (equal to
-// torch.ao.quantization.HistogramObserver of torch <= 2.0, with its bounds truncated to integers), the mean of extremes,
-// and the rule that mixes both. Source: Ascend/msmodelslim: msmodelslim/pytorch/llm_ptq/llm_ptq_tools/quant_modules.py.
-// Every operation is rounded to the type that the comments name; the order of float32 additions is that of torch on x86.
+// torch.ao.quantization.HistogramObserver of torch <= 2.0, with its bounds truncated to integers),
+// the mean of extremes, and the rule that mixes both. Source: Ascend/msmodelslim:
+// msmodelslim/pytorch/llm_ptq/llm_ptq_tools/quant_modules.py. Every operation is rounded to the
+// type that the comments name; the order of float32 additions is that of torch on x86.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "quant/observer.h"
@@ -59,14 +61,17 @@ class V0MinMax {
 // Scale and offset of a range. `dtype` is the type of the activations (F16, BF16 or F32).
 ActivationParams V0Params(ValueRange range, V0ActMethod method, DType dtype);
 
-// act_method 3: the range parameter of a site on the first samples of the float model, max(|min|, |max|) / sigma with
-// sigma = max over samples of std(x_c - (cmax_c + cmin_c)); <= 50 selects the histogram, else the mean of extremes.
+// act_method 3: the range parameter of a site on the first samples of the float model, max(|min|,
+// |max|) / sigma with sigma = max over samples of std(x_c - (cmax_c + cmin_c)); <= 50 selects the
+// histogram, else the mean of extremes.
 class V0RangeParam {
  public:
   explicit V0RangeParam(int64_t in);
   void Update(std::span<const float> x);  // [tokens, in]
   double Value() const;
-  V0ActMethod Select() const { return Value() <= 50.0 ? V0ActMethod::kHistogram : V0ActMethod::kMinMax; }
+  V0ActMethod Select() const {
+    return Value() <= 50.0 ? V0ActMethod::kHistogram : V0ActMethod::kMinMax;
+  }
 
  private:
   int64_t in_;
@@ -76,18 +81,21 @@ class V0RangeParam {
   bool empty_ = true;
 };
 
-// One site: Update with each sample in order, then Params() is what the fake-quantized forward of this sample uses; the
-// last Params() counts.
+// One site: Update with each sample in order, then Params() is what the fake-quantized forward of
+// this sample uses; the last Params() counts.
 class V0Observer {
  public:
-  // Requires: method is kMinMax or kHistogram; dtype F16, BF16 or F32 (the type the model was loaded with).
-  V0Observer(V0ActMethod method, DType dtype);
+  // Requires: method is kMinMax or kHistogram; dtype F16, BF16 or F32 (the type the model was
+  // loaded with). `site` is for messages.
+  V0Observer(V0ActMethod method, DType dtype, std::string site = {});
+  // x: all values of one sample. FormatError when one is not finite.
   void Observe(std::span<const float> x);
   ActivationParams Params() const;
   int64_t samples() const { return samples_; }
   const V0Histogram& histogram() const { return histogram_; }
 
  private:
+  std::string site_;
   V0ActMethod method_;
   DType dtype_;
   V0Histogram histogram_;

@@ -132,8 +132,8 @@ std::string IndexText(const FolderLayout& layout, const ShardPlan& plan);
 std::optional<DescriptionStyle> DescriptionStyleOf(
     Target target);  // nullopt: compressed-tensors has no description
 inline constexpr std::string_view kDescriptionName = "quant_model_description.json";
-// Options of the writer: reference order everywhere; "__metadata__" {"format": "pt"} for
-// compressed-tensors only.
+// Options of the writer: reference order everywhere; "__metadata__" is {"format": "ms"} for
+// golden-stick (as MindSpore writes it), {"format": "pt"} for compressed-tensors, absent elsewhere.
 SafetensorsWriter::Options WriterOptions(const FolderLayout& layout);
 
 // ---- config.json

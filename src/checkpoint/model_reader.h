@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "checkpoint/config.h"
 #include "checkpoint/quant_format.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/shard_index.h"
 #include "tensor/tensor.h"
 
 namespace ingot {
@@ -35,6 +37,7 @@ class ModelReader {
   bool tied() const;  // no lm_head.weight: the embedding is the head
 
   const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_; }
+  const std::optional<ShardIndex>& index() const { return index_; }
   std::vector<std::string> TensorNames() const;  // files in order, header order inside
   const TensorInfo* Find(std::string_view name) const;
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
@@ -45,14 +48,24 @@ class ModelReader {
   uint64_t data_bytes() const;
 
  private:
+  void OpenFiles();
+  void CheckIndex() const;
+  void OpenDescription();
+  void DetectFormat();
+  const SafetensorsFile& FileOf(std::string_view name, size_t* tensor) const;
+
   std::filesystem::path dir_;
   ModelConfig config_;
   FolderFormat format_ = FolderFormat::kFloat;
   std::optional<QuantDescription> description_;
   std::optional<CompressedTensorsConfig> compressed_tensors_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::optional<ShardIndex> index_;
   std::map<std::string, std::pair<size_t, size_t>, std::less<>> by_name_;  // file, tensor
 };
+
+// Names of the quantization descriptions in a folder (readers take exactly one).
+std::vector<std::string> FindDescriptions(const std::filesystem::path& dir);
 
 // Every tensor of the table is there with its shape and a float dtype; else FormatError naming the
 // tensor. Extra tensors are listed in a warning.

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,7 +32,9 @@ struct QuantDescription {
   std::string version;
   std::vector<std::pair<std::string, std::string>> labels;
   std::vector<std::string> header_keys;  // keys that are no tensors, in file order
-  const std::string* Find(std::string_view tensor) const;
+  bool header_first = false;             // a header key stands before the first tensor (V0)
+  const std::string* Find(std::string_view tensor) const;  // label; nullptr when absent
+  std::map<std::string, size_t, std::less<>> by_name;      // index into labels, made by the parser
 };
 
 bool IsDescriptionHeaderKey(std::string_view key);
@@ -50,5 +53,11 @@ struct CompressedTensorsConfig {
   bool symmetric = true;  // static only
   std::vector<std::string> ignore;
 };
+// Reads config.json's quantization_config (top level, else text_config); nullopt when there is
+// none. Errors: UserError naming the method when it is no int8 W8A8 of compressed-tensors.
+std::optional<CompressedTensorsConfig> LoadCompressedTensorsConfig(
+    const std::filesystem::path& dir);
+// The value of "quantization_config" as JSON text (compact).
+std::string CompressedTensorsJson(const CompressedTensorsConfig& config);
 
 }  // namespace ingot

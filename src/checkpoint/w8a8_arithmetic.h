@@ -35,30 +35,37 @@ inline int32_t ToInt32LikeX86(float value) {
   return static_cast<int32_t>(value);
 }
 
-// quant_bias of one row. `bias` is absent for golden-stick (a linear without a bias may pass
-// either). S * z is exact in float64 and so rounds once to float32.
-inline int32_t QuantBiasOf(int64_t code_sum, float z, float deq, std::optional<float> bias) {
-  const float correction =
-      static_cast<float>(static_cast<double>(code_sum) * static_cast<double>(z));
+// quant_bias of one row. `weighted_sum` is sum_k Wq[n, k] * z[k]; `bias` is absent for golden-stick
+// (and for a linear without one). The sum is exact in float64 and so rounds once to float32.
+inline int32_t QuantBiasOf(double weighted_sum, float deq, std::optional<float> bias) {
   const float quotient = bias ? *bias / deq : 0.0f;
-  return ToInt32LikeX86(Rne(quotient - correction));
+  return ToInt32LikeX86(Rne(quotient - static_cast<float>(weighted_sum)));
 }
 
-// The sum of each row of codes [n_rows, n_cols].
-inline std::vector<int64_t> CodeSums(std::span<const int8_t> codes, int64_t n_rows,
-                                     int64_t n_cols) {
-  std::vector<int64_t> sums(static_cast<size_t>(n_rows));
+// sum_k codes[row, k] * z[k] of every row; z holds integers in [-128, 127], one for all k or one
+// for each. Exact.
+inline std::vector<double> WeightedSums(std::span<const int8_t> codes, int64_t n_rows,
+                                        int64_t n_cols, std::span<const float> z) {
+  constexpr size_t kPart = 1 << 16;  // 2^16 * 128 * 128 fits int32
+  const size_t cols = static_cast<size_t>(n_cols);
+  const std::vector<int32_t> offsets(z.begin(), z.end());
+  std::vector<double> sums(static_cast<size_t>(n_rows));
   ParallelFor(sums.size(), 16, [&](size_t begin, size_t end) {
     for (size_t row = begin; row < end; ++row) {
-      const int8_t* p = codes.data() + row * static_cast<size_t>(n_cols);
+      const int8_t* p = codes.data() + row * cols;
       int64_t total = 0;
-      for (int64_t first = 0; first < n_cols; first += 1 << 16) {  // a part cannot overflow int32
-        const int64_t last = std::min<int64_t>(n_cols, first + (1 << 16));
+      for (size_t first = 0; first < cols; first += kPart) {
+        const size_t last = std::min(cols, first + kPart);
         int32_t part = 0;
-        for (int64_t col = first; col < last; ++col) part += p[col];
-        total += part;
+        if (offsets.size() == 1) {
+          for (size_t col = first; col < last; ++col) part += p[col];
+          total += int64_t{part} * offsets[0];
+        } else {
+          for (size_t col = first; col < last; ++col) part += p[col] * offsets[col];
+          total += part;
+        }
       }
-      sums[row] = total;
+      sums[row] = static_cast<double>(total);
     }
   });
   return sums;

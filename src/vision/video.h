@@ -32,8 +32,8 @@ struct VideoSampling {
   bool cap_frames = false;  // SmartResizeVideo's cap
 };
 
-// Indices of the frames to take from a video of `total` frames. Errors: UserError (no frames; kQwen2 with more frames wanted
-// than there are; impossible options).
+// Indices of the frames to take from a video of `total` frames; source_fps 0 = unknown (kQwen3 assumes 24). Errors: UserError
+// (no frames; kQwen2 with more frames wanted than there are or an unknown rate; impossible options).
 std::vector<int64_t> SampleFrameIndices(int64_t total, double source_fps, const VideoSampling& sampling);
 
 // Seconds of each temporal patch: mean of the times of its first and last frame; the index list is padded with its last

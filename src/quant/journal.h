@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The journal of a quantize run: what is finished and safely on disk, one JSON text a line. The first line is the
-// fingerprint of the run (source files, plan, calibration data, version): only the same command on the same inputs may go
-// on. A line counts when it is complete; a torn last line (power loss, kill -9) is cut off.
+// The journal of a quantize run: what is finished and safely on disk, one JSON text a line. The
+// first line is the fingerprint of the run (source files, plan, calibration data, version): only
+// the same command on the same inputs may go on. A line counts when it is complete; a torn last
+// line (power loss, kill -9) is cut off.
 #pragma once
 
 #include <filesystem>
@@ -12,8 +13,8 @@ namespace ingot {
 
 class Journal {
  public:
-  // Opens or starts the journal. `fingerprint` is one line of text. Errors: UserError when an existing journal has another
-  // fingerprint (says what to do), ResourceError.
+  // Opens or starts the journal. `fingerprint` is one line of text. Errors: UserError when an
+  // existing journal has another fingerprint (says what to do), ResourceError.
   Journal(const std::filesystem::path& path, const std::string& fingerprint);
   ~Journal();
   Journal(const Journal&) = delete;
@@ -21,6 +22,7 @@ class Journal {
 
   const std::vector<std::string>& entries() const { return entries_; }  // without the fingerprint
   bool resumed() const { return resumed_; }
+  const std::filesystem::path& path() const { return path_; }
   // Requires: no newline in `entry`. Returns after the line is on disk.
   void Append(const std::string& entry);
 

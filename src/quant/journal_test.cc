@@ -59,11 +59,11 @@ TEST_F(JournalTest, RefusesAnotherRun) {
 TEST_F(JournalTest, SpillKeepsValuesOverReopening) {
   const std::vector<float> values{1, 2, 3};
   {
-    SpillFile spill(dir_ / "s", 100);
+    SpillFile spill(dir_ / "s");
     spill.Write(97, values);
     spill.Sync();
   }
-  SpillFile spill(dir_ / "s", 100);
+  SpillFile spill(dir_ / "s");
   std::vector<float> back(3);
   spill.Read(97, back);
   EXPECT_EQ(back, values);

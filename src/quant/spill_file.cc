@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/files.h"
 
 namespace ingot {
 namespace {
@@ -22,15 +21,9 @@ namespace {
 
 }  // namespace
 
-SpillFile::SpillFile(const std::filesystem::path& path, uint64_t floats) : path_(path) {
+SpillFile::SpillFile(const std::filesystem::path& path) : path_(path) {
   fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd_ < 0) Fail(path, "create", errno);
-  const auto size = static_cast<off_t>(floats * sizeof(float));
-  if (ftruncate(fd_, size) != 0) Fail(path, "size", errno);
-  const int error = size > 0 ? posix_fallocate(fd_, 0, size) : 0;
-  if (error != 0 && error != EOPNOTSUPP && error != EINVAL) {
-    Fail(path, fmt::format("reserve {} for", HumanBytes(floats * sizeof(float))).c_str(), error);
-  }
 }
 
 SpillFile::~SpillFile() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hidden states of all calibration samples on disk: float32 rows at fixed places. Reads and writes are explicit (no map), so
-// resident memory stays that of one sample. Two files take turns as input and output of a block: a crash in the middle of a
-// block leaves its input whole.
+// Hidden states of all calibration samples on disk: float32 rows at fixed places. Reads and writes
+// are explicit (no map), so resident memory stays that of one sample. Two files take turns as input
+// and output of a block: a crash in the middle of a block leaves its input whole.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,14 @@ namespace ingot {
 
 class SpillFile {
  public:
-  // Opens or creates a file of `floats` float32 values; existing values are kept. Errors: ResourceError.
-  SpillFile(const std::filesystem::path& path, uint64_t floats);
+  // Opens or creates the file; it grows with the writes. Errors: ResourceError.
+  explicit SpillFile(const std::filesystem::path& path);
   ~SpillFile();
   SpillFile(SpillFile&& other) noexcept;
   SpillFile(const SpillFile&) = delete;
   SpillFile& operator=(const SpillFile&) = delete;
 
+  // Positions are in float32 values. Requires of Read: the values were written.
   void Read(uint64_t first, std::span<float> out) const;
   void Write(uint64_t first, std::span<const float> values);
   void Sync();

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quant/block_calibrator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "base/numeric.h"
+#include "quant/folder_writer.h"
+#include "quant/v0_rounding.h"
+
+namespace ingot {
+namespace {
+
+// The original loads every Qwen3-VL as float16, whatever the checkpoint holds.
+constexpr DType kV0Type = DType::kF16;
+
+Tensor CodesTensor(const QuantizedLinear& linear) {
+  Tensor codes(DType::kI8, {linear.out, linear.in});
+  std::memcpy(codes.bytes().data(), linear.codes.data(), linear.codes.size());
+  return codes;
+}
+
+}  // namespace
+
+// What is kept of one site while its block is calibrated.
+struct BlockCalibrator::Site {
+  explicit Site(int64_t in) : statistics(in) {}
+  SiteStatistics statistics;
+  LinearType type = LinearType::kFloat;
+  std::vector<double> column_norms;
+  std::unique_ptr<BalancedObserver> balanced;  // static sites, method balanced
+  std::unique_ptr<V0Observer> v0;              // static sites, method v0
+  std::unique_ptr<V0RangeParam> range_param;   // act_method 3
+};
+
+BlockCalibrator::BlockCalibrator(const ModelReader& reader, const QuantPlan& plan, CalibrationOptions options)
+    : reader_(reader), plan_(plan), options_(options), rules_(RulesFor(plan.layout)) {
+  for (const auto& linear : plan.linears) by_module_[linear.spec.module] = &linear;
+}
+
+const LinearSpec& BlockCalibrator::SpecOf(const Linear& linear) const {
+  const auto it = by_module_.find(linear.module);
+  if (it == by_module_.end()) throw InternalError("calibrate: no plan entry for {}", linear.module);
+  return it->second->spec;
+}
+
+LinearType BlockCalibrator::TypeOf(const Linear& linear) const { return by_module_.at(linear.module)->type; }
+
+BlockCalibrator::Sites BlockCalibrator::MakeSites(const BlockJob& job) const {
+  Sites sites;
+  for (const Linear* linear : job.linears) {
+    SpecOf(*linear);
+    const LinearType type = TypeOf(*linear);
+    if (type == LinearType::kFloat) continue;
+    Site& site = sites.try_emplace(linear->site, linear->in).first->second;
+    site.type = type;
+    if (plan_.method == Method::kBalanced && type == LinearType::kStatic) {
+      site.column_norms.resize(static_cast<size_t>(linear->in), 0.0);
+      AddColumnNorms(linear->weight.view(), site.column_norms);
+    }
+  }
+  for (auto& [name, site] : sites) {
+    if (site.type != LinearType::kStatic) continue;
+    if (plan_.method == Method::kBalanced) {
+      site.balanced = std::make_unique<BalancedObserver>(site.column_norms);
+    } else if (options_.act_method == V0ActMethod::kMixed) {
+      site.range_param = std::make_unique<V0RangeParam>(site.statistics.in());
+    } else {
+      site.v0 = std::make_unique<V0Observer>(options_.act_method, kV0Type);
+    }
+  }
+  return sites;
+}
+
+BlockReport BlockCalibrator::Calibrate(const BlockJob& job) const {
+  Sites sites = MakeSites(job);
+  if (sites.empty()) {
+    const RunContext plain{.precision = options_.precision, .observe = {}, .hook = {}};
+    for (size_t sample = 0; sample < job.n_samples; ++sample) job.run(sample, plain, true);
+    return {};
+  }
+  return plan_.method == Method::kBalanced ? CalibrateBalanced(job, sites) : CalibrateV0(job, sites);
+}
+
+QuantizedLinear BlockCalibrator::Quantize(const Linear& linear, const ActivationParams& params) const {
+  const bool is_static = TypeOf(linear) == LinearType::kStatic;
+  const TensorInfo* bias_info = reader_.Find(linear.module + ".bias");
+  TensorView bias_view;
+  if (bias_info != nullptr) bias_view = reader_.View(linear.module + ".bias");
+  const TensorView* bias = bias_info != nullptr ? &bias_view : nullptr;
+  const TensorView& weight = linear.weight.view();
+  if (plan_.method == Method::kV0) {
+    return is_static ? V0QuantizeStatic(weight, bias, params, kV0Type) : V0QuantizeDynamic(weight, bias, kV0Type);
+  }
+  return is_static ? QuantizeStatic(weight, bias, params, rules_) : QuantizeDynamic(weight, bias, rules_);
+}
+
+void BlockCalibrator::Finish(const BlockJob& job, const Linear& original, const QuantizedLinear& quantized,
+                             const Site* site, BlockReport* report) const {
+  const LinearSpec& spec = SpecOf(original);
+  std::optional<LinearQuality> quality;
+  if (site != nullptr) quality = MeasureLinear(original.weight.view(), quantized, site->statistics);
+  report->linears.push_back(ReportOf(spec, quantized, quality));
+  report->linears.back().reason = by_module_.at(original.module)->reason;
+  job.write(spec, quantized);
+}
+
+Linear BlockCalibrator::Executable(const Linear& original, const QuantizedLinear& quantized) const {
+  const LinearSpec& spec = SpecOf(original);
+  Weight codes = Weight::Own(CodesTensor(quantized));
+  if (quantized.type == LinearType::kDynamic) {
+    return MakeDynamicLinear(spec, std::move(codes), quantized.weight_scale, quantized.bias);
+  }
+  const float scale = quantized.input.scale;
+  std::vector<float> outside_bias;
+  if (!rules_.bias_in_quant_bias) outside_bias = quantized.bias;
+  Linear linear = MakeStaticLinear(spec, std::move(codes), {scale}, {quantized.input.offset}, quantized.quant_bias,
+                                   quantized.deq, std::move(outside_bias));
+  const bool bf16 = rules_.input_scale == ScaleGrid::kBf16Reciprocal;
+  if (bf16 || rules_.input_scale == ScaleGrid::kF16Reciprocal) {
+    linear.reciprocal = true;
+    linear.input_scale = {bf16 ? RoundToBf16(1.0f / scale) : RoundToF16(1.0f / scale)};
+  }
+  return linear;
+}
+
+// Pass 1: float block, observers at the sites. Pass 2: the block as the engine runs it, whose output the next block gets, so
+// later scales see the errors of earlier blocks.
+BlockReport BlockCalibrator::CalibrateBalanced(const BlockJob& job, Sites& sites) const {
+  size_t sample = 0;
+  RunContext observing{.precision = options_.precision, .observe = {}, .hook = {}};
+  observing.hook = [&](std::string_view name, float* x, int64_t rows, int64_t cols) {
+    const auto it = sites.find(name);
+    if (it == sites.end()) return;
+    const std::vector<Modality> modality = job.modality(sample, rows);
+    const std::span<const float> values(x, static_cast<size_t>(rows * cols));
+    it->second.statistics.Observe(values, modality);
+    if (it->second.balanced) it->second.balanced->Observe(values, modality);
+  };
+  for (sample = 0; sample < job.n_samples; ++sample) job.run(sample, observing, false);
+
+  BlockReport report;
+  std::map<std::string, ActivationParams, std::less<>> params;
+  for (const auto& [name, site] : sites) {
+    report.sites.push_back(ReportOf(name, site.statistics));
+    if (site.balanced == nullptr) continue;
+    if (site.balanced->non_finite() > 0) {
+      throw UserError("{}: {} values of the input {} are NaN or infinite on the calibration data. The source weights are "
+                      "damaged or overflow; run ingot check on the source.",
+                      job.name, site.balanced->non_finite(), name);
+    }
+    params[name] = site.balanced->Params(rules_, options_.search_range).params;
+  }
+  for (Linear* linear : job.linears) {
+    if (TypeOf(*linear) == LinearType::kFloat) continue;
+    const QuantizedLinear quantized = Quantize(*linear, params[linear->site]);
+    Finish(job, *linear, quantized, &sites.at(linear->site), &report);
+    *linear = Executable(*linear, quantized);
+  }
+  const RunContext plain{.precision = options_.precision, .observe = {}, .hook = {}};
+  for (sample = 0; sample < job.n_samples; ++sample) job.run(sample, plain, true);
+  return report;
+}
+
+// One pass, as msModelSlim's calibration: weights fake-quantized from the start, each sample first updates the observers and
+// is then quantized with the scales known so far. With act_method 3 the float twins run first and choose the observers.
+BlockReport BlockCalibrator::CalibrateV0(const BlockJob& job, Sites& sites) const {
+  std::vector<Linear> originals;
+  for (const Linear* linear : job.linears) originals.push_back(*linear);
+  size_t sample = 0;
+  const size_t n_real = job.n_samples - job.n_float_twins;
+  RunContext context{.precision = Precision::kF32, .observe = {}, .hook = {}};
+  context.hook = [&](std::string_view name, float* x, int64_t rows, int64_t cols) {
+    const auto it = sites.find(name);
+    if (it == sites.end()) return;
+    Site& site = it->second;
+    const std::span<float> values(x, static_cast<size_t>(rows * cols));
+    for (float& value : values) value = RoundToF16(value);
+    if (sample >= n_real) {
+      if (site.range_param) site.range_param->Update(values);
+      return;
+    }
+    site.statistics.Observe(values, job.modality(sample, rows));
+    if (site.type == LinearType::kDynamic) return FakeQuantizeRows(values, cols, values);
+    site.v0->Observe(values);
+    V0FakeQuantizeActivations(values, site.v0->Params(), kV0Type, values);
+  };
+  for (sample = n_real; sample < job.n_samples; ++sample) job.run(sample, context, true);
+  for (auto& [name, site] : sites) {
+    if (site.range_param) site.v0 = std::make_unique<V0Observer>(site.range_param->Select(), kV0Type);
+  }
+  for (Linear* linear : job.linears) {
+    if (TypeOf(*linear) == LinearType::kFloat) continue;
+    std::vector<float> fake(static_cast<size_t>(linear->out * linear->in));
+    V0FakeQuantizeWeight(linear->weight.view(), kV0Type, fake);
+    linear->weight = Weight::Own(FromFloats(fake, kV0Type, {linear->out, linear->in}));
+  }
+  for (sample = 0; sample < n_real; ++sample) job.run(sample, context, true);
+
+  BlockReport report;
+  for (const auto& [name, site] : sites) report.sites.push_back(ReportOf(name, site.statistics));
+  for (const Linear& original : originals) {
+    if (TypeOf(original) == LinearType::kFloat) continue;
+    const Site& site = sites.at(original.site);
+    const QuantizedLinear quantized = Quantize(original, site.v0 ? site.v0->Params() : ActivationParams{});
+    Finish(job, original, quantized, &site, &report);
+  }
+  return report;
+}
+
+BlockReport BlockCalibrator::QuantizeWithoutData(const BlockJob& job) const {
+  BlockReport report;
+  for (const Linear* linear : job.linears) {
+    SpecOf(*linear);
+    if (TypeOf(*linear) == LinearType::kFloat) continue;
+    Finish(job, *linear, Quantize(*linear, {}), nullptr, &report);
+  }
+  return report;
+}
+
+}  // namespace ingot

@@ -1,0 +1,581 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quant/pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "quant/folder_writer.h"
+#include "quant/journal.h"
+#include "quant/run_identity.h"
+#include "quant/sample_store.h"
+#include "quant/work_folder.h"
+#include "quant/cost.h"
+
+namespace ingot {
+namespace {
+
+using Json = nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kFloatSyncBytes = 256u << 20;
+constexpr size_t kFloatTwins = 5;  // samples on which act_method 3 judges a site, as the original
+
+std::map<std::string, LinearType> TypesOf(const QuantPlan& plan) {
+  std::map<std::string, LinearType> types;
+  for (const auto& linear : plan.linears) types[linear.spec.module] = linear.type;
+  return types;
+}
+
+uint64_t Gflop(double flops) { return static_cast<uint64_t>(flops / 1e9) + 1; }
+
+// One run from the first sample to the commit. The steps are in Run(), in the order of pipeline.h.
+class QuantizeRun {
+ public:
+  QuantizeRun(const ModelReader& reader, const QuantPlan& plan, const Dataset& data, const QuantizeOptions& options)
+      : reader_(reader),
+        config_(reader.config()),
+        plan_(plan),
+        data_(data),
+        options_(options),
+        folder_(options.out_dir, RunFingerprint(reader, plan, data, options)),
+        calibrator_(reader, plan, options.calibration),
+        needs_data_(plan.AnyOf(LinearType::kStatic) || !data.samples.empty()),
+        store_(folder_.dir(), config_) {}
+
+  QuantReport Run() {
+    started_ = Clock::now();
+    report_.source = reader_.dir().filename().empty() ? reader_.dir().parent_path().filename().string()
+                                                      : reader_.dir().filename().string();
+    report_.method = MethodName(plan_.method);
+    report_.target = TargetName(plan_.layout.target);
+    report_.run_dtype = DTypeName(plan_.layout.options.run_dtype);
+    RestoreJournal();
+    OpenWriter();
+    if (needs_data_) {
+      Timed("prepare", [&] { PrepareSamples(); });
+      StartProgress();
+      Timed("vision", [&] { RunVision(); });
+      Timed("text", [&] { RunText(); });
+      RequireModalities(report_);
+    } else {
+      Timed("round", [&] { QuantizeWithoutData(); });
+    }
+    progress_.reset();
+    Timed("copy", [&] { CopyFloats(); });
+    Timed("commit", [&] { Commit(); });
+    return Finished();
+  }
+
+ private:
+  // ---- journal -----------------------------------------------------------------------------------------------------------
+
+  void RestoreJournal() {
+    const std::string file = folder_.journal().path().string();
+    for (const std::string& line : folder_.journal().entries()) {
+      const Json json = Json::parse(line, nullptr, false);
+      if (json.is_discarded() || !json.is_object()) {
+        throw FormatError("{}: a line is no JSON. Delete {} to start afresh.", file, folder_.dir().string());
+      }
+      if (json.contains("sample")) store_.Add(ParseSampleLine(line, file));
+      if (json.contains("skipped")) Skip(json["skipped"], json.value("why", ""));
+      if (json.contains("done")) done_.insert(json["done"].get<std::string>());
+      for (const auto& name : json.value("written", Json::array())) written_.push_back(name);
+      for (const auto& site : json.value("sites", Json::array())) {
+        report_.sites.push_back(ParseSiteReport(site.get<std::string>(), file));
+      }
+      for (const auto& linear : json.value("linears", Json::array())) {
+        report_.linears.push_back(ParseLinearReport(linear.get<std::string>(), file));
+      }
+    }
+    if (folder_.resumed() && !done_.empty()) {
+      LogNote("{}: going on after {} finished steps of an earlier run", folder_.dir().string(), done_.size());
+    }
+  }
+
+  bool Done(const std::string& step) const { return done_.contains(step); }
+
+  // What the step wrote is on disk before the journal says so.
+  void MarkDone(const std::string& step, const BlockReport& block = {}) {
+    store_.Sync();
+    writer_->Sync();
+    Json json{{"done", step}, {"written", pending_}, {"sites", Json::array()}, {"linears", Json::array()}};
+    for (const auto& site : block.sites) json["sites"].push_back(SiteReportLine(site));
+    for (const auto& linear : block.linears) json["linears"].push_back(LinearReportLine(linear));
+    folder_.journal().Append(json.dump());
+    pending_.clear();
+    done_.insert(step);
+    report_.sites.insert(report_.sites.end(), block.sites.begin(), block.sites.end());
+    report_.linears.insert(report_.linears.end(), block.linears.begin(), block.linears.end());
+  }
+
+  void StopIfInterrupted() const {
+    if (!InterruptRequested()) return;
+    throw InterruptedError("interrupted. What is finished is kept in {}: run the same command again to go on.",
+                           folder_.dir().string());
+  }
+
+  // ---- prepare -----------------------------------------------------------------------------------------------------------
+
+  void OpenWriter() {
+    FolderWriter::Options writer_options;
+    writer_options.mode = folder_.resumed() ? AtomicFile::Mode::kResume : AtomicFile::Mode::kFresh;
+    writer_options.allow_overflow = plan_.method == Method::kV0;
+    writer_options.v0_torch_dtype = options_.v0_torch_dtype;
+    FolderLayout layout = plan_.layout;
+    if (options_.shard_bytes != 0) layout.options.shard_bytes = options_.shard_bytes;
+    writer_ = std::make_unique<FolderWriter>(reader_, folder_.dir(), layout, TypesOf(plan_), writer_options);
+    for (const auto& name : written_) writer_->MarkWritten(name);
+  }
+
+  void Skip(const std::string& id, const std::string& why) {
+    skipped_.insert(id);
+    report_.notes.push_back(fmt::format("skipped {}: {}", id, why));
+  }
+
+  void PrepareSamples() {
+    if (Done("prepare")) return CountPictures();
+    const PromptBuilder builder(reader_.dir(), config_, options_.prompt);
+    const VisionPatchEmbed patch_embed = LoadVisionPatchEmbed(reader_);
+    std::set<std::string> known(skipped_);
+    for (const auto& sample : store_.samples()) known.insert(sample.id);
+    Progress progress("prepare", "samples", data_.samples.size());
+    progress.SkipTo(known.size());
+    for (const Sample& sample : data_.samples) {
+      if (known.contains(sample.id)) continue;
+      StopIfInterrupted();
+      PrepareSample(builder, patch_embed, sample);
+      progress.Advance(1, sample.id);
+    }
+    if (store_.samples().empty()) {
+      throw UserError("{}: no calibration sample is usable. Give pictures with --calib.", data_.description);
+    }
+    AddFloatTwins();
+    MarkDone("prepare");
+    CountPictures();
+  }
+
+  void PrepareSample(const PromptBuilder& builder, const VisionPatchEmbed& patch_embed, const Sample& sample) {
+    try {
+      const PreparedPrompt prompt = builder.Build(sample.conversation);
+      Add(MakeSample(sample.id, prompt), AllPatches(prompt), patch_embed);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kUser && error.kind() != ErrorKind::kFormat) throw;
+      if (!options_.skip_bad_samples) {
+        throw UserError("calibration sample {}: {} Remove it, or give --skip-bad-images to leave such samples out.",
+                        sample.id, error.what());
+      }
+      LogWarning("skipped {}: {}", sample.id, error.what());
+      folder_.journal().Append(Json{{"skipped", sample.id}, {"why", error.what()}}.dump(
+          -1, ' ', false, Json::error_handler_t::replace));
+      Skip(sample.id, error.what());
+    }
+  }
+
+  void Add(CalibrationSample sample, const std::vector<float>& patches, const VisionPatchEmbed& patch_embed) {
+    const std::string line = SampleLine(sample);
+    const std::vector<GridThw> grids = sample.grids();
+    store_.Add(std::move(sample));
+    if (!grids.empty()) {
+      const VisionLayout layout = MakeVisionLayout(config_.vision, grids);
+      std::vector<float> hidden(static_cast<size_t>(layout.n_patches * config_.vision.hidden));
+      RunVisionPatchEmbed(config_.vision, patch_embed, layout, patches.data(), hidden.data(), Context());
+      store_.WriteVision(store_.samples().size() - 1, 0, hidden);
+      store_.Sync();
+    }
+    folder_.journal().Append(line);
+  }
+
+  // act_method 3 looks at the float model first: the first samples once more, run without quantization.
+  void AddFloatTwins() {
+    if (!UsesTwins()) return;
+    const size_t twins = std::min(kFloatTwins, store_.samples().size());
+    for (size_t i = 0; i < twins; ++i) {
+      CalibrationSample twin = store_.samples()[i];
+      twin.id += " (float)";
+      const std::string line = SampleLine(twin);
+      store_.Add(std::move(twin));
+      const std::vector<float> hidden = store_.ReadVision(i, 0);
+      if (!hidden.empty()) store_.WriteVision(store_.samples().size() - 1, 0, hidden);
+      folder_.journal().Append(line);
+    }
+  }
+
+  bool UsesTwins() const {
+    return plan_.method == Method::kV0 && options_.calibration.act_method == V0ActMethod::kMixed;
+  }
+  size_t TwinCount() const {
+    if (!UsesTwins()) return 0;
+    const size_t n = store_.samples().size();  // real + min(5, real)
+    return n >= 2 * kFloatTwins ? kFloatTwins : n / 2;
+  }
+
+  void CountPictures() {
+    const size_t real = store_.samples().size() - TwinCount();
+    report_.samples = static_cast<int64_t>(real);
+    for (size_t i = 0; i < real; ++i) {
+      const auto& sample = store_.samples()[i];
+      report_.pictures += static_cast<int64_t>(sample.images.size() + sample.videos.size());
+    }
+  }
+
+  // ---- blocks ------------------------------------------------------------------------------------------------------------
+
+  RunContext Context() const { return {.precision = options_.calibration.precision, .observe = {}, .hook = {}}; }
+
+  int Passes(const std::vector<Linear*>& linears) const {
+    if (plan_.method == Method::kV0) return 1;
+    const bool any = std::any_of(linears.begin(), linears.end(),
+                                 [&](const Linear* l) { return plan_.TypeOf(l->module) != LinearType::kFloat; });
+    return any ? 2 : 1;
+  }
+
+  bool BlockQuantized(TensorPart part, int64_t layer) const {
+    return std::any_of(plan_.linears.begin(), plan_.linears.end(), [&](const PlanLinear& l) {
+      return l.spec.part == part && l.spec.layer == layer && l.type != LinearType::kFloat;
+    });
+  }
+
+  // Work of the blocks in GFLOP, so that the rate and the ETA mean something for vision and text alike.
+  void StartProgress() {
+    uint64_t total = 0, skipped = 0;
+    const auto add = [&](const std::string& step, uint64_t work) {
+      total += work;
+      if (Done(step)) skipped += work;
+    };
+    for (int64_t block = 0; block < config_.vision.depth; ++block) {
+      add(VisionStep(block), Work(TensorPart::kVision, block));
+    }
+    for (int64_t layer = 0; layer < config_.text.n_layers; ++layer) {
+      add(TextStep(layer), Work(TensorPart::kText, layer));
+    }
+    progress_ = std::make_unique<Progress>("quantize", "GFLOP", total);
+    progress_->SkipTo(skipped);
+  }
+
+  uint64_t Work(TensorPart part, int64_t layer) const {
+    const uint64_t passes = plan_.method == Method::kBalanced && BlockQuantized(part, layer) ? 2 : 1;
+    uint64_t work = 0;
+    for (size_t i = 0; i < store_.samples().size(); ++i) work += SampleWork(part, i);
+    return passes * work;
+  }
+  uint64_t SampleWork(TensorPart part, size_t sample) const {
+    const auto& s = store_.samples()[sample];
+    if (part == TensorPart::kText) return Gflop(TextLayerFlops(config_.text, s.n_tokens()));
+    return s.n_patches() > 0 ? Gflop(VisionBlockFlops(config_.vision, s.n_patches())) : 0;
+  }
+
+  static std::string VisionStep(int64_t block) { return fmt::format("vision.block.{}", block); }
+  static std::string TextStep(int64_t layer) { return fmt::format("text.layer.{}", layer); }
+
+  BlockJob MakeJob(std::string name, std::vector<Linear*> linears, TensorPart part) {
+    BlockJob job{.name = std::move(name),
+                 .linears = std::move(linears),
+                 .n_samples = store_.samples().size(),
+                 .n_float_twins = TwinCount()};
+    job.modality = [this, part](size_t sample, int64_t rows) {
+      if (part == TensorPart::kText) return store_.samples()[sample].modality;
+      return std::vector<Modality>(static_cast<size_t>(rows), Modality::kVision);
+    };
+    job.write = [this](const LinearSpec& spec, const QuantizedLinear& linear) {
+      writer_->WriteLinear(spec, linear);
+      for (auto& name_written : writer_->LinearTensorNames(spec)) pending_.push_back(name_written);
+    };
+    return job;
+  }
+
+  void DropLinears(const std::vector<Linear*>& linears) {
+    for (const Linear* linear : linears) reader_.Drop(linear->module + ".weight");
+  }
+
+  void Step(const std::string& step, const BlockJob& job) {
+    const std::vector<Linear*> linears = job.linears;
+    const BlockReport block = calibrator_.Calibrate(job);
+    MarkDone(step, block);
+    DropLinears(linears);
+  }
+
+  void Worked(TensorPart part, size_t sample, const std::string& name) {
+    if (progress_) progress_->Advance(SampleWork(part, sample), name);
+    StopIfInterrupted();
+  }
+
+  // ---- vision ------------------------------------------------------------------------------------------------------------
+
+  void RunVision() {
+    for (int64_t block = 0; block < config_.vision.depth; ++block) {
+      if (!Done(VisionStep(block))) RunVisionStep(block);
+    }
+    if (!Done("vision.merger")) RunMergerStep();
+  }
+
+  // A block and, where it is tapped, its deepstack merger.
+  void RunVisionStep(int64_t index) {
+    VisionBlock block = LoadVisionBlock(reader_, index);
+    const std::optional<int64_t> tap = DeepstackIndex(config_.vision, index);
+    VisionMerger deepstack;
+    std::vector<Linear*> linears{&block.qkv, &block.proj, &block.fc1, &block.fc2};
+    if (tap) {
+      deepstack = LoadDeepstackMerger(reader_, *tap);
+      linears.insert(linears.end(), {&deepstack.fc1, &deepstack.fc2});
+    }
+    const std::string name = fmt::format("vision block {}/{}", index + 1, config_.vision.depth);
+    BlockJob job = MakeJob(name, linears, TensorPart::kVision);
+    job.run = [&](size_t sample, const RunContext& context, bool keep) {
+      const auto& s = store_.samples()[sample];
+      if (s.n_patches() == 0) return;
+      std::vector<float> hidden = store_.ReadVision(sample, index);
+      RunVisionBlock(config_.vision, block, MakeVisionLayout(config_.vision, s.grids()), hidden.data(), context);
+      if (keep) store_.WriteVision(sample, index + 1, hidden);
+      if (tap) RunMerger(sample, deepstack, hidden, 1 + *tap, context, keep);
+      Worked(TensorPart::kVision, sample, name);
+    };
+    Step(VisionStep(index), job);
+  }
+
+  void RunMerger(size_t sample, const VisionMerger& merger, const std::vector<float>& hidden, int64_t feature,
+                 const RunContext& context, bool keep) {
+    const int64_t n_patches = store_.samples()[sample].n_patches();
+    const int64_t rows = n_patches / (config_.vision.merge * config_.vision.merge);
+    std::vector<float> out(static_cast<size_t>(rows * config_.vision.out_hidden));
+    RunVisionMerger(config_.vision, merger, hidden.data(), n_patches, out.data(), context);
+    if (keep) store_.WriteVisual(sample, feature, out);
+  }
+
+  void RunMergerStep() {
+    VisionMerger merger = LoadVisionMerger(reader_);
+    BlockJob job = MakeJob("vision merger", {&merger.fc1, &merger.fc2}, TensorPart::kVision);
+    job.run = [&](size_t sample, const RunContext& context, bool keep) {
+      if (store_.samples()[sample].n_patches() == 0) return;
+      RunMerger(sample, merger, store_.ReadVision(sample, config_.vision.depth), 0, context, keep);
+    };
+    Step("vision.merger", job);
+  }
+
+  // ---- text --------------------------------------------------------------------------------------------------------------
+
+  void RunText() {
+    if (!Done("text.embed")) EmbedSamples();
+    for (int64_t layer = 0; layer < config_.text.n_layers; ++layer) {
+      if (!Done(TextStep(layer))) RunTextStep(layer);
+    }
+  }
+
+  // Rows [first, first + count) of every visual feature, as the vision tower returns them.
+  VisionOutput TowerOutput(size_t sample, int64_t first, int64_t count) const {
+    const auto width = static_cast<size_t>(config_.text.hidden);
+    VisionOutput output{.n_tokens = count};
+    const size_t n_features = 1 + config_.vision.deepstack_indexes.size();
+    for (size_t feature = 0; feature < n_features; ++feature) {
+      const std::vector<float> all = store_.ReadVisual(sample, static_cast<int64_t>(feature));
+      const auto begin = all.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(first) * width);
+      std::vector<float> part(begin, begin + static_cast<std::ptrdiff_t>(static_cast<size_t>(count) * width));
+      (feature == 0 ? output.embeds : output.deepstack.emplace_back()) = std::move(part);
+    }
+    return output;
+  }
+
+  int64_t MergedRows(const std::vector<GridThw>& grids) const {
+    int64_t patches = 0;
+    for (const auto& grid : grids) patches += grid[0] * grid[1] * grid[2];
+    return patches / (config_.vision.merge * config_.vision.merge);
+  }
+
+  ModelInput InputOf(const CalibrationSample& sample) const {
+    ModelInput input;
+    input.token_ids = sample.ids;
+    input.images.grids = sample.images;
+    input.videos.grids = sample.videos;
+    input.rule = options_.prompt.video_rule == VideoRule::kLegacy ? PositionRule::kLegacy : PositionRule::kV5;
+    return input;
+  }
+
+  void EmbedSamples() {
+    const Weight embedding = LoadEmbedding(reader_);
+    for (size_t i = 0; i < store_.samples().size(); ++i) {
+      const auto& sample = store_.samples()[i];
+      const int64_t n_images = MergedRows(sample.images), n_videos = MergedRows(sample.videos);
+      const VisionOutput images = TowerOutput(i, 0, n_images);
+      const VisionOutput videos = TowerOutput(i, n_images, n_videos);
+      const MergedPrompt merged = MergePrompt(config_, embedding, InputOf(sample), n_images > 0 ? &images : nullptr,
+                                              n_videos > 0 ? &videos : nullptr);
+      store_.WriteText(i, 0, merged.hidden);
+      for (size_t k = 0; k < merged.deepstack.size(); ++k) {
+        store_.WriteMerged(i, static_cast<int64_t>(k), merged.deepstack[k]);
+      }
+    }
+    reader_.Drop(embedding_name());
+    MarkDone("text.embed");
+  }
+
+  std::string embedding_name() const {
+    for (const TensorSpec& spec : TensorTable(config_, true)) {
+      if (spec.role == TensorRole::kEmbedding) return spec.name;
+    }
+    throw InternalError("quantize: the tensor table has no embedding");
+  }
+
+  RopeTable RopeOf(const CalibrationSample& sample) const {
+    const ModelInput input = InputOf(sample);
+    const RopePositions positions =
+        TextPositions(config_, sample.ids, sample.images, sample.videos, input.rule);
+    return MakeTextRope(config_.text, positions, 0, sample.n_tokens());
+  }
+
+  void AddDeepstack(size_t sample, int64_t layer, std::vector<float>* hidden) const {
+    if (layer >= static_cast<int64_t>(config_.vision.deepstack_indexes.size())) return;
+    const auto& modality = store_.samples()[sample].modality;
+    std::vector<int64_t> rows;
+    for (size_t i = 0; i < modality.size(); ++i) {
+      if (modality[i] == Modality::kVision) rows.push_back(static_cast<int64_t>(i));
+    }
+    if (rows.empty()) return;
+    AddToRows(hidden->data(), config_.text.hidden, rows, store_.ReadMerged(sample, layer).data());
+  }
+
+  void RunTextStep(int64_t index) {
+    DecoderLayer layer = LoadDecoderLayer(reader_, index);
+    const std::string name = fmt::format("text layer {}/{}", index + 1, config_.text.n_layers);
+    BlockJob job = MakeJob(name, {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down},
+                           TensorPart::kText);
+    job.run = [&](size_t sample, const RunContext& context, bool keep) {
+      const auto& s = store_.samples()[sample];
+      std::vector<float> hidden = store_.ReadText(sample, index);
+      RunDecoderLayer(config_.text, layer, RopeOf(s), hidden.data(), s.n_tokens(), nullptr, context);
+      if (keep) {
+        AddDeepstack(sample, index, &hidden);
+        store_.WriteText(sample, index + 1, hidden);
+      }
+      Worked(TensorPart::kText, sample, name);
+    };
+    Step(TextStep(index), job);
+  }
+
+  // ---- without data, copy, commit ----------------------------------------------------------------------------------------
+
+  // Dynamic linears only: the weights alone decide, each linear is loaded, rounded, written.
+  void QuantizeWithoutData() {
+    Progress progress("quantize", "linears", plan_.linears.size());
+    for (const PlanLinear& planned : plan_.linears) {
+      progress.Advance(1, planned.spec.module);
+      if (planned.type == LinearType::kFloat || Done(planned.spec.module)) continue;
+      StopIfInterrupted();
+      Linear linear = LoadLinear(reader_, planned.spec);
+      const BlockReport block =
+          calibrator_.QuantizeWithoutData(MakeJob(planned.spec.module, {&linear}, planned.spec.part));
+      MarkDone(planned.spec.module, block);
+      DropLinears({&linear});
+    }
+  }
+
+  void CopyFloats() {
+    const auto& names = writer_->FloatNames();
+    Progress progress("copy", "tensors", names.size());
+    uint64_t unsynced = 0;
+    for (const auto& name : names) {
+      progress.Advance(1);
+      if (writer_->IsWritten(name)) continue;
+      StopIfInterrupted();
+      writer_->WriteFloat(name);
+      if (const TensorInfo* info = reader_.Find(name)) {
+        unsynced += info->nbytes;
+        reader_.Drop(name);
+      }
+      pending_.push_back(name);
+      if (unsynced >= kFloatSyncBytes) {
+        MarkDone("copy up to " + name);
+        unsynced = 0;
+      }
+    }
+    if (!pending_.empty()) MarkDone("copy");
+  }
+
+  void Commit() {
+    report_.source_bytes = reader_.data_bytes();
+    report_.output_bytes = writer_->data_bytes();
+    AddFloatLinears();
+    writer_->Commit();
+    if (options_.report_in_folder) {
+      WriteFileAtomically(folder_.dir() / std::string(kReportName), ReportJson(report_));
+    }
+    writer_.reset();
+    SampleStore::Remove(folder_.dir());
+    folder_.Publish();
+  }
+
+  // Linears that stay float are in the report with their reason; all in module order.
+  void AddFloatLinears() {
+    std::map<std::string, LinearReport> by_module;
+    for (auto& linear : report_.linears) by_module[linear.module] = std::move(linear);
+    report_.linears.clear();
+    for (const PlanLinear& planned : plan_.linears) {
+      const auto it = by_module.find(planned.spec.module);
+      if (it != by_module.end()) {
+        report_.linears.push_back(std::move(it->second));
+        continue;
+      }
+      LinearReport row;
+      row.module = planned.spec.module;
+      row.kind = planned.spec.kind;
+      row.layer = planned.spec.layer;
+      row.site = planned.spec.site;
+      row.reason = planned.reason;
+      report_.linears.push_back(std::move(row));
+    }
+  }
+
+  QuantReport Finished() {
+    report_.total_seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+    report_.peak_bytes = PeakResidentBytes();
+    report_.stages = std::move(stages_);
+    return std::move(report_);
+  }
+
+  template <typename Body>
+  void Timed(const char* stage, Body body) {
+    const auto begin = Clock::now();
+    body();
+    stages_.push_back({stage, std::chrono::duration<double>(Clock::now() - begin).count()});
+  }
+
+  const ModelReader& reader_;
+  const ModelConfig& config_;
+  const QuantPlan& plan_;
+  const Dataset& data_;
+  const QuantizeOptions& options_;
+  WorkFolder folder_;
+  BlockCalibrator calibrator_;
+  bool needs_data_;
+  SampleStore store_;
+  std::unique_ptr<FolderWriter> writer_;
+  std::unique_ptr<Progress> progress_;
+  std::set<std::string> done_, skipped_;
+  std::vector<std::string> written_, pending_;  // tensor names: from the journal; of the step that is going on
+  QuantReport report_;
+  std::vector<StageTime> stages_;
+  Clock::time_point started_;
+};
+
+}  // namespace
+
+QuantReport RunQuantize(const ModelReader& reader, const QuantPlan& plan, const Dataset& data,
+                        const QuantizeOptions& options) {
+  RequireQuantizable(reader);
+  ValidatePlan(plan);
+  if (plan.AnyOf(LinearType::kStatic) && data.samples.empty()) {
+    throw UserError("the plan has static linears, whose activation ranges come from data: give pictures with --calib, or "
+                    "--layers '*=dynamic' where the target allows it.");
+  }
+  return QuantizeRun(reader, plan, data, options).Run();
+}
+
+}  // namespace ingot

@@ -15,6 +15,9 @@
 #include "prompt/conversation.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
+#include "vision/patchify.h"
+#include "vision/video.h"
+#include "vision/image.h"
 
 namespace ingot {
 
@@ -23,13 +26,9 @@ enum class TokenKind : uint8_t { kText = 0, kImage = 1, kVideo = 2 };
 
 // How a Qwen3-VL video stands in the prompt: transformers >= 5.10 keeps the template's outer vision_start / vision_end around
 // the timestamped groups, 4.57 replaces them.
-enum class VideoRule { kKeepOuter, kLegacy };
+enum class VideoPrompt { kKeepOuter, kLegacy };
 
-struct Grid {
-  int64_t t = 1, h = 0, w = 0;  // in patches; t counts temporal patches
-  int64_t patches() const { return t * h * w; }
-  bool operator==(const Grid&) const = default;
-};
+using Grid = PatchGrid;  // t, h, w in patches; t counts temporal patches
 
 // Pictures or videos of one prompt, in the order of their placeholders.
 struct VisionInput {
@@ -41,7 +40,7 @@ struct VisionInput {
 
 struct PreparedPrompt {
   std::vector<int32_t> ids;         // [n_tokens], placeholders expanded
-  std::vector<TokenKind> kinds;   // [n_tokens]
+  std::vector<TokenKind> kinds;     // [n_tokens]
   VisionInput images, videos;
   std::vector<double> second_per_grid;  // per video: seconds between temporal patches (Qwen2.5-VL's position rule)
   std::string text;                 // rendered template before expansion
@@ -55,10 +54,11 @@ struct PromptLimits {
 };
 
 struct PromptOptions {
-  VideoRule video_rule = VideoRule::kKeepOuter;
+  VideoPrompt video_rule = VideoPrompt::kKeepOuter;
   PromptLimits limits;
   RenderOptions render;
   double video_fps = 2.0;       // frames a second taken from a video file
+  DecodeOptions decode;         // how pictures are read: alpha policy, orientation, limits
 };
 
 class PromptBuilder {

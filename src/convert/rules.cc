@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "convert/rules.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/numeric.h"
+#include "checkpoint/tensor_table.h"
+#include "checkpoint/w8a8_arithmetic.h"
+#include "convert/numbers.h"
+
+namespace ingot {
+namespace {
+
+// Everything that a rule may look at.
+struct Linear {
+  const SourceFolder* source;
+  const SourceModule* module;
+  FolderLayout layout;  // of the target, with this linear's own keep_weight_scale
+  ActivationNumbers input;
+  std::optional<RecoveredScale> weight_scale;  // when the target stores one
+  bool derive_quant_bias = false, derive_deq = false;
+};
+
+[[noreturn]] void Refuse(const Linear& linear, const std::string& reason, const std::string& remedy) {
+  throw UserError("{}: {} {}. {}", linear.source->dir().string(), linear.module->name, reason, remedy);
+}
+
+OutputTensor Keep(LayoutTensor out, const SourceTensor& source) {
+  out.dtype = source.info->dtype;
+  out.shape = source.info->shape;
+  return {std::move(out), Action::kKeep, &source, nullptr};
+}
+
+OutputTensor Made(LayoutTensor out, Action action, const SourceTensor* source, std::function<Tensor()> make) {
+  return {std::move(out), action, source, std::move(make)};
+}
+
+// Kept as it is, or widened when the target's type holds every number of the source's.
+OutputTensor KeepOrWiden(LayoutTensor out, const SourceTensor& source) {
+  if (out.dtype != DType::kF32 || source.info->dtype == DType::kF32) return Keep(std::move(out), source);
+  out.shape = source.info->shape;
+  const Shape shape = out.shape;
+  return Made(std::move(out), Action::kCast, &source,
+              [&source, shape] { return FromFloats(ToFloats(source.view()), DType::kF32, shape); });
+}
+
+Tensor Filled(DType dtype, const Shape& shape, std::vector<float> values) {
+  values.resize(static_cast<size_t>(NumElements(shape)), values[0]);
+  if (dtype != DType::kI8) return FromFloats(values, dtype, shape);
+  Tensor tensor(DType::kI8, shape);
+  std::transform(values.begin(), values.end(), tensor.As<int8_t>().begin(),
+                 [](float value) { return static_cast<int8_t>(value); });
+  return tensor;
+}
+
+// ---- one rule for each suffix
+
+OutputTensor RuleKeep(const Linear& linear, LayoutTensor out) {
+  return KeepOrWiden(std::move(out), linear.module->Get(SuffixOf(out.name)));
+}
+
+OutputTensor RuleWeight(const Linear& linear, LayoutTensor out) {
+  return Keep(std::move(out), linear.module->Get("weight"));
+}
+
+OutputTensor RuleWeightScale(const Linear& linear, LayoutTensor out) {
+  const SourceTensor* stored = linear.module->Find("weight_scale");
+  const bool usable = stored != nullptr && (!linear.weight_scale || linear.weight_scale->stored);
+  if (usable) return KeepOrWiden(std::move(out), *stored);
+  const RecoveredScale scale = *linear.weight_scale;
+  if (out.dtype != DType::kF32) out.dtype = scale.dtype;
+  const DType dtype = out.dtype;
+  const Shape shape = out.shape;
+  return Made(std::move(out), Action::kDerive, nullptr,
+              [scale, dtype, shape] { return FromFloats(scale.values, dtype, shape); });
+}
+
+OutputTensor RuleWeightOffset(const Linear& linear, LayoutTensor out) {
+  if (const SourceTensor* stored = linear.module->Find("weight_offset")) return KeepOrWiden(std::move(out), *stored);
+  const LayoutTensor shape = out;
+  return Made(std::move(out), Action::kDerive, nullptr, [shape] { return Tensor(shape.dtype, shape.shape); });
+}
+
+// input_scale and input_offset: the same numbers, as one or as a vector.
+OutputTensor ActivationTensor(const Linear& linear, LayoutTensor out, const SourceTensor* source,
+                              const std::vector<float>& numbers) {
+  const bool vector = NumElements(out.shape) > 1;
+  if (!vector && numbers.size() > 1) {
+    Refuse(linear, fmt::format("has a {} that differs by input channel, which {} cannot hold", SuffixOf(out.name),
+                               TargetName(linear.layout.target)),
+           "Convert to golden-stick-310 or golden-stick-910, or quantize again without --vector-scales.");
+  }
+  // Where the layout wants a 16-bit scalar, a source that needs more keeps float32 (readers cast it themselves).
+  const auto exact = [&](float value) { return NearestIn(out.dtype, value) == value; };
+  if (!vector && !std::all_of(numbers.begin(), numbers.end(), exact)) out.dtype = DType::kF32;
+  Action action = Action::kDerive;
+  if (source != nullptr) {
+    const bool was_vector = NumElements(source->info->shape) > 1;
+    if (source->info->dtype == out.dtype && source->info->shape == out.shape) return Keep(std::move(out), *source);
+    action = was_vector == vector ? Action::kCast : vector ? Action::kExpand : Action::kCollapse;
+  }
+  const LayoutTensor target = out;
+  return Made(std::move(out), action, source,
+              [target, numbers] { return Filled(target.dtype, target.shape, numbers); });
+}
+
+OutputTensor RuleInputScale(const Linear& linear, LayoutTensor out) {
+  const SourceTensor& source = linear.module->Get("input_scale");
+  if (IsGoldenStick(linear.layout.target)) {
+    for (const float s : linear.input.scale) {
+      const float stored = RoundToF16(s);
+      if (std::isfinite(stored) && stored > 0) continue;
+      Refuse(linear, fmt::format("has the input_scale {}, which F16 (the type of golden-stick) cannot hold", s),
+             "Quantize the model again with --target golden-stick-310 or golden-stick-910.");
+    }
+  }
+  return ActivationTensor(linear, std::move(out), &source, linear.input.scale);
+}
+
+OutputTensor RuleInputOffset(const Linear& linear, LayoutTensor out) {
+  return ActivationTensor(linear, std::move(out), linear.module->Find("input_offset"), linear.input.offset);
+}
+
+OutputTensor RuleZeroPoint(const Linear& linear, LayoutTensor out) {
+  const SourceTensor* source = linear.module->Find("input_zero_point");
+  if (source == nullptr) source = linear.module->Find("input_offset");
+  return ActivationTensor(linear, std::move(out), source, linear.input.offset);
+}
+
+OutputTensor RuleQuantBias(const Linear& linear, LayoutTensor out) {
+  if (!linear.derive_quant_bias) return Keep(std::move(out), linear.module->Get("quant_bias"));
+  const SourceModule* module = linear.module;
+  const bool with_bias = QuantBiasHoldsBias(linear.layout);
+  const bool derive_deq = linear.derive_deq;
+  const Shape shape = out.shape;
+  return Made(std::move(out), Action::kDerive, nullptr, [module, with_bias, derive_deq, shape] {
+    const std::vector<float> deq = derive_deq ? DeriveDeq(*module) : ReadDeq(*module);
+    const std::vector<int32_t> values = DeriveQuantBias(*module, deq, with_bias);
+    Tensor tensor(DType::kI32, shape);
+    std::copy(values.begin(), values.end(), tensor.As<int32_t>().begin());
+    return tensor;
+  });
+}
+
+OutputTensor RuleDeqScale(const Linear& linear, LayoutTensor out) {
+  const SourceModule* module = linear.module;
+  const DType dtype = out.dtype;
+  if (linear.derive_deq) {
+    return Made(std::move(out), Action::kDerive, nullptr,
+                [module, dtype] { return EncodeDeqScale(DeriveDeq(*module), dtype); });
+  }
+  const SourceTensor& source = module->Get("deq_scale");
+  ReadDeq(*module);  // refuses what is no encoded scale before anything is written
+  if (source.info->dtype == dtype) return Keep(std::move(out), source);
+  return Made(std::move(out), Action::kRetype, &source,
+              [module, dtype] { return EncodeDeqScale(ReadDeq(*module), dtype); });
+}
+
+struct Rule {
+  std::string_view suffix;
+  OutputTensor (*apply)(const Linear&, LayoutTensor);
+};
+constexpr std::array<Rule, 9> kRules = {{
+    {"weight", RuleWeight},
+    {"bias", RuleKeep},
+    {"weight_scale", RuleWeightScale},
+    {"weight_offset", RuleWeightOffset},
+    {"input_scale", RuleInputScale},
+    {"input_offset", RuleInputOffset},
+    {"input_zero_point", RuleZeroPoint},
+    {"quant_bias", RuleQuantBias},
+    {"deq_scale", RuleDeqScale},
+}};
+
+// ---- the plan
+
+class Planner {
+ public:
+  Planner(const SourceFolder& source, FolderLayout layout) : source_(source) { plan_.layout = std::move(layout); }
+  ConversionPlan Run();
+
+ private:
+  void CompleteOptions();
+  void AddFloat(const SourceModule& module);
+  void AddHead(const SourceModule& module);
+  void AddTiedHead();
+  void AddQuantized(const SourceModule& module);
+  Linear Prepare(const SourceModule& module);
+  void PrepareStatic(Linear* linear);
+  void PrepareWeightScale(Linear* linear);
+  void Dropped(const SourceModule& module, const std::set<std::string>& used);
+  void Add(OutputTensor tensor) { plan_.tensors.push_back(std::move(tensor)); }
+  void MoveEmbedding();
+  void AddNotes();
+  std::string NewName(const std::string& module);
+  bool golden_stick() const { return IsGoldenStick(plan_.layout.target); }
+  bool compressed_tensors() const { return plan_.layout.target == Target::kCompressedTensors; }
+  bool old_names() const { return source_.model_type() == "qwen2_5_vl" || source_.model_type() == "qwen2_vl"; }
+
+  const SourceFolder& source_;
+  ConversionPlan plan_;
+  int64_t n_rebiased_ = 0, n_vision_ = 0, n_without_scale_ = 0, n_recovered_ = 0;
+  std::set<std::string> renamed_;
+};
+
+// vllm-mindspore looks for "model.language_model.layers.N" in the description of a Qwen2.5-VL, whose original names are
+// "model.layers.N" (mindspore-ai/vllm-mindspore: .../quantization/golden_stick/golden_stick.py).
+std::string Planner::NewName(const std::string& module) {
+  if (!golden_stick() || !old_names()) return module;
+  for (const std::string_view part : {"model.layers.", "model.embed_tokens", "model.norm"}) {
+    if (module.rfind(part, 0) != 0) continue;
+    if (renamed_.insert(module).second) ++plan_.n_renamed;
+    return "model.language_model." + module.substr(6);
+  }
+  return module;
+}
+
+void Planner::CompleteOptions() {
+  bool dynamic = false, is_static = false, offsets = false, vectors = false;
+  for (const SourceModule& module : source_.modules()) {
+    dynamic = dynamic || module.type == LinearType::kDynamic;
+    if (module.type != LinearType::kStatic) continue;
+    is_static = true;
+    const ActivationNumbers input = ReadActivation(module);
+    vectors = vectors || !input.uniform();
+    offsets = offsets || std::any_of(input.offset.begin(), input.offset.end(), [](float z) { return z != 0; });
+  }
+  LayoutOptions& options = plan_.layout.options;
+  options.vector_scales = vectors && golden_stick();
+  if (dynamic && golden_stick()) {
+    throw UserError("{}: holds dynamic layers (W8A8_DYNAMIC), and golden-stick knows static ones only. Quantize again with "
+                    "--target {}.",
+                    source_.dir().string(), TargetName(plan_.layout.target));
+  }
+  if (!compressed_tensors()) return;
+  if (dynamic && is_static) {
+    throw UserError("{}: holds static and dynamic layers, and a compressed-tensors folder of this program holds one kind. "
+                    "Quantize again with --target compressed-tensors.",
+                    source_.dir().string());
+  }
+  options.ct_dynamic = dynamic;
+  options.ct_symmetric = !offsets;
+}
+
+ConversionPlan Planner::Run() {
+  if (golden_stick() && source_.model_type() == "qwen2_vl") {
+    throw UserError("{}: is a Qwen2-VL, which vllm-mindspore cannot serve. Convert to ascend for vLLM-Ascend.",
+                    source_.dir().string());
+  }
+  CompleteOptions();
+  for (const SourceModule& module : source_.modules()) {
+    if (module.type != LinearType::kFloat) {
+      AddQuantized(module);
+    } else if (module.name == "lm_head") {
+      AddHead(module);
+    } else {
+      AddFloat(module);
+    }
+  }
+  AddTiedHead();
+  MoveEmbedding();
+  AddNotes();
+  return std::move(plan_);
+}
+
+void Planner::AddFloat(const SourceModule& module) {
+  for (const auto& [suffix, label] : module.labels) {
+    const std::string name = NewName(module.name) + (suffix.empty() ? "" : "." + suffix);
+    Add(Keep({name, DType::kF32, {}, "FLOAT", true}, module.Get(suffix)));
+  }
+}
+
+// Is the stored head the embedding once more?
+bool SameBytes(const SourceTensor& a, const SourceTensor& b) {
+  const TensorView x = a.view(), y = b.view();
+  const bool same = x.dtype == y.dtype && x.shape == y.shape &&
+                    std::memcmp(x.bytes.data(), y.bytes.data(), x.bytes.size()) == 0;
+  a.Drop();
+  b.Drop();
+  return same;
+}
+
+const SourceTensor* Embedding(const SourceFolder& source) {
+  for (const char* name : {"model.language_model.embed_tokens", "model.embed_tokens"}) {
+    if (const SourceModule* module = source.FindModule(name)) return module->Find("weight");
+  }
+  return nullptr;
+}
+
+void Planner::AddHead(const SourceModule& module) {
+  const SourceTensor* head = module.Find("weight");
+  const SourceTensor* embedding = Embedding(source_);
+  const LayoutTensor label{"lm_head.weight", DType::kF32, {}, "FLOAT", false};
+  if (head == nullptr) {  // a label only
+    if (!compressed_tensors() && !plan_.layout.options.write_tied_head) Add({label, Action::kKeep, nullptr, nullptr});
+    return;
+  }
+  const bool clone = source_.config_ties() && embedding != nullptr && SameBytes(*head, *embedding);
+  if (!clone || plan_.layout.options.write_tied_head) return AddFloat(module);
+  plan_.dropped.push_back("lm_head.weight");
+  plan_.notes.push_back("lm_head.weight is the embedding once more (the model is tied) and is left out");
+  if (!compressed_tensors()) Add({label, Action::kKeep, nullptr, nullptr});
+}
+
+// ascend targets store the head of a tied model as a clone, as msModelSlim does.
+void Planner::AddTiedHead() {
+  const SourceModule* head = source_.FindModule("lm_head");
+  const SourceTensor* embedding = Embedding(source_);
+  if (!source_.config_ties() || embedding == nullptr || !plan_.layout.options.write_tied_head) return;
+  if (head != nullptr && head->Has("weight")) return;
+  LayoutTensor out{"lm_head.weight", embedding->info->dtype, embedding->info->shape, "FLOAT", true};
+  Add(Keep(std::move(out), *embedding));
+  plan_.notes.push_back("the model is tied: lm_head.weight is written as a copy of the embedding");
+}
+
+void Planner::PrepareWeightScale(Linear* linear) {
+  const SourceModule& module = *linear->module;
+  if (linear->derive_deq) return;  // from compressed-tensors: weight_scale is there
+  if (compressed_tensors()) {
+    linear->weight_scale = RecoverWeightScale(module);
+    if (!linear->weight_scale) {
+      Refuse(*linear, "has a deq_scale that is no product input_scale * weight_scale, which compressed-tensors cannot hold",
+             "Quantize again with --target compressed-tensors.");
+    }
+    n_recovered_ += linear->weight_scale->stored ? 0 : 1;
+    return;
+  }
+  if (module.Has("weight_scale")) return;
+  // Readers of these formats do not need it, so it is written only when it can be known exactly.
+  if (!golden_stick()) linear->weight_scale = RecoverWeightScale(module);
+  linear->layout.options.keep_weight_scale = linear->weight_scale.has_value();
+  n_without_scale_ += linear->weight_scale ? 0 : 1;
+  n_recovered_ += linear->weight_scale ? 1 : 0;
+}
+
+void Planner::PrepareStatic(Linear* linear) {
+  const SourceModule& module = *linear->module;
+  linear->input = ReadActivation(module);
+  linear->derive_deq = !module.Has("deq_scale") && source_.format() == FolderFormat::kCompressedTensors;
+  PrepareWeightScale(linear);
+  // The vision loader of vllm-mindspore's Qwen2.5-VL stops at names that it does not know.
+  if (golden_stick() && old_names() && module.name.rfind("visual.", 0) == 0) {
+    linear->layout.options.keep_weight_scale = false;
+  }
+  if (compressed_tensors()) {
+    // Nothing but the bias may hide in quant_bias, or it would be lost.
+    if (!linear->derive_deq) QuantBiasContainsBias(module);
+    return;
+  }
+  linear->derive_quant_bias = linear->derive_deq;
+  if (linear->derive_deq || !module.Has("bias")) return;
+  linear->derive_quant_bias = QuantBiasContainsBias(module) != QuantBiasHoldsBias(linear->layout);
+  n_rebiased_ += linear->derive_quant_bias ? 1 : 0;
+}
+
+Linear Planner::Prepare(const SourceModule& module) {
+  Linear linear{&source_, &module, plan_.layout};
+  if (const SourceTensor* offset = module.Find("weight_offset")) {
+    const std::vector<float> values = ToFloats(offset->view());
+    if (!std::all_of(values.begin(), values.end(), [](float value) { return value == 0; })) {
+      Refuse(linear, "has a weight_offset that is not zero (asymmetric weights)", "Quantize again with symmetric weights.");
+    }
+  }
+  if (module.type == LinearType::kStatic) PrepareStatic(&linear);
+  if (golden_stick()) {
+    for (const float s : linear.input.scale) {
+      plan_.scale_rounding = std::max(plan_.scale_rounding, std::abs(RoundToF16(s) - s) / s);
+    }
+  }
+  n_vision_ += module.name.find("visual.") != std::string::npos ? 1 : 0;
+  return linear;
+}
+
+void Planner::AddQuantized(const SourceModule& module) {
+  const Linear linear = Prepare(module);
+  LinearSpec spec;
+  spec.module = NewName(module.name);
+  spec.out = module.out();
+  spec.in = module.in();
+  spec.bias = module.Has("bias");
+  const DType source_float = module.Has("weight_scale") ? module.Get("weight_scale").info->dtype : source_.run_dtype();
+  std::set<std::string> used;
+  for (const LayoutTensor& out : LinearTensors(linear.layout, spec, module.type, source_float)) {
+    const std::string suffix = SuffixOf(out.name);
+    const auto rule = std::find_if(kRules.begin(), kRules.end(), [&](const Rule& r) { return r.suffix == suffix; });
+    if (rule == kRules.end()) throw InternalError("convert: no rule for {}", out.name);
+    Add(rule->apply(linear, out));
+    used.insert(suffix);
+  }
+  Dropped(module, used);
+}
+
+// Tensors of the source that the target has no name for. Only what the others determine may go.
+void Planner::Dropped(const SourceModule& module, const std::set<std::string>& used) {
+  static const std::set<std::string> kDetermined = {"weight_scale",     "weight_offset", "quant_bias", "deq_scale",
+                                                    "input_zero_point", "input_offset"};
+  for (const auto& [suffix, tensor] : module.tensors) {
+    if (used.count(suffix)) continue;
+    if (!kDetermined.count(suffix)) {
+      throw UserError("{}: {}.{} has no place in {}. Quantize again with --target {}.", source_.dir().string(), module.name,
+                      suffix, TargetName(plan_.layout.target), TargetName(plan_.layout.target));
+    }
+    plan_.dropped.push_back(module.name + "." + suffix);
+  }
+}
+
+// Description order of the targets: ascend visits the embedding after the layers, the others before them.
+void Planner::MoveEmbedding() {
+  auto& tensors = plan_.tensors;
+  const auto is = [](const OutputTensor& tensor, std::string_view part) {
+    return tensor.out.name == "model.language_model." + std::string(part) || tensor.out.name == "model." + std::string(part);
+  };
+  const auto embedding = std::find_if(tensors.begin(), tensors.end(),
+                                      [&](const OutputTensor& t) { return is(t, "embed_tokens.weight"); });
+  const auto norm = std::find_if(tensors.begin(), tensors.end(), [&](const OutputTensor& t) { return is(t, "norm.weight"); });
+  const auto first_layer = std::find_if(tensors.begin(), tensors.end(), [](const OutputTensor& t) {
+    return t.out.name.rfind("model.language_model.layers.", 0) == 0 || t.out.name.rfind("model.layers.", 0) == 0;
+  });
+  if (embedding == tensors.end() || norm == tensors.end() || first_layer == tensors.end()) return;
+  if (plan_.layout.target == Target::kAscend) {
+    if (embedding < norm) std::rotate(embedding, embedding + 1, norm);
+  } else if (first_layer < embedding) {
+    std::rotate(first_layer, embedding, embedding + 1);
+  }
+}
+
+void Planner::AddNotes() {
+  auto& notes = plan_.notes;
+  if (plan_.n_renamed > 0) {
+    notes.push_back(fmt::format("{} modules renamed to model.language_model.*, the names that vllm-mindspore looks for",
+                                plan_.n_renamed));
+  }
+  if (n_rebiased_ > 0) {
+    notes.push_back(fmt::format("quant_bias of {} layers computed {} the layer's bias, as this engine expects it", n_rebiased_,
+                                QuantBiasHoldsBias(plan_.layout) ? "with" : "without"));
+  }
+  if (golden_stick() && n_vision_ > 0) {
+    notes.push_back(fmt::format("{} linears of the vision tower are quantized; vllm-mindspore is not known to have run such a "
+                                "folder",
+                                n_vision_));
+  }
+  if (plan_.layout.options.vector_scales) {
+    notes.push_back("input_scale differs by channel; vllm-mindspore is not known to have run such a folder");
+  }
+  if (n_recovered_ > 0) {
+    notes.push_back(fmt::format("weight_scale of {} layers recovered from deq_scale and input_scale (their product is equal "
+                                "bit for bit)",
+                                n_recovered_));
+  }
+  if (n_without_scale_ > 0 && !golden_stick()) {
+    notes.push_back(fmt::format("{} layers come without weight_scale, and none reproduces their deq_scale; engines do not "
+                                "need it",
+                                n_without_scale_));
+  }
+  if (plan_.scale_rounding > 0) {
+    notes.push_back(fmt::format("input_scale is stored in F16: values change by up to {:.3f} %", 100 * plan_.scale_rounding));
+  }
+}
+
+}  // namespace
+
+std::string_view ActionName(Action action) {
+  switch (action) {
+    case Action::kKeep: return "keep";
+    case Action::kCast: return "cast";
+    case Action::kExpand: return "expand";
+    case Action::kCollapse: return "collapse";
+    case Action::kRetype: return "retype";
+    case Action::kDerive: return "derive";
+    case Action::kDrop: return "drop";
+  }
+  return "?";
+}
+
+std::vector<LayoutTensor> ConversionPlan::Layout() const {
+  std::vector<LayoutTensor> result;
+  for (const OutputTensor& tensor : tensors) result.push_back(tensor.out);
+  return result;
+}
+
+bool ConversionPlan::OnlyKeeps() const {
+  return n_renamed == 0 && dropped.empty() && std::all_of(tensors.begin(), tensors.end(), [](const OutputTensor& tensor) {
+           return tensor.action == Action::kKeep &&
+                  (tensor.source == nullptr || tensor.source->info->name == tensor.out.name);
+         });
+}
+
+ConversionPlan PlanConversion(const SourceFolder& source, FolderLayout layout) {
+  return Planner(source, std::move(layout)).Run();
+}
+
+}  // namespace ingot

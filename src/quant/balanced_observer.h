@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -23,6 +24,7 @@ class BalancedObserver {
   // column_norms: [in], the sum of AddColumnNorms over the linears of the site; all zero = all
   // channels count equally.
   explicit BalancedObserver(std::span<const double> column_norms);
+  ~BalancedObserver();
 
   // x: [modality.size(), in]. FormatError-free: NaN and infinity are counted (see non_finite) and
   // otherwise ignored.
@@ -30,14 +32,15 @@ class BalancedObserver {
 
   // Requires: at least one token was seen. `search` false = exact extremes.
   RangeResult Params(const RuntimeRules& rules, bool search = true) const;
-  int64_t non_finite() const { return non_finite_; }
+  int64_t non_finite() const;
 
  private:
+  struct Part;
+  void AddRows(std::span<const float> x, std::span<const Modality> modality, Part* part) const;
+
   std::vector<uint32_t> weight_;  // [in], 1 .. 2^20
-  std::array<WeightedHistogram, kModalities> histograms_;
   std::array<bool, kModalities> seen_{};
-  float min_ = 0, max_ = 0;
-  int64_t non_finite_ = 0;
+  std::unique_ptr<Part> total_;
 };
 
 }  // namespace ingot

@@ -19,9 +19,6 @@
 
 namespace ingot {
 
-// The rules of rounding.h for a target and its options.
-RuntimeRules RulesFor(const FolderLayout& layout);
-
 class FolderWriter {
  public:
   struct Options {

@@ -57,10 +57,5 @@ struct QualityOptions {
 };
 LinearQuality MeasureLinear(const TensorView& weight, const QuantizedLinear& linear,
                             const SiteStatistics& site, const QualityOptions& options = {});
-// The same for given parameters before the codes exist, weights kept float: what a site's range
-// alone costs.
-std::array<std::optional<double>, kModalities> MeasureActivations(
-    const TensorView& weight, const ActivationParams& params, const SiteStatistics& site,
-    const QualityOptions& options = {});
 
 }  // namespace ingot

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -15,14 +16,17 @@
 namespace ingot {
 
 // Weighted mass over the numbers of BF16: bin b holds what rounds to the BF16 number with bits b.
-// The grid is fixed (no second pass, no re-binning when the range grows) and 256 times finer than
-// any int8 step near zero and 1/128 relative elsewhere. Masses are integers, so sums do not depend
-// on their order.
+// The grid is fixed, so there is no second pass and nothing is re-binned when the range grows; a
+// bin is 1/128 of its value wide, finer than an int8 step except near the ends of a range. Masses
+// are integers: their sums do not depend on the order of adding.
 class WeightedHistogram {
  public:
   static constexpr size_t kBins = 65536;
   WeightedHistogram() : mass_(kBins, 0) {}
-  void Add(float value, uint32_t weight);
+  // Requires: value finite.
+  void Add(float value, uint32_t weight) {
+    mass_[(std::bit_cast<uint32_t>(value) + 0x8000u) >> 16] += weight;
+  }
   void Merge(const WeightedHistogram& other);
 
   // Non-empty bins in ascending order of value.
@@ -34,7 +38,6 @@ class WeightedHistogram {
   bool empty() const;
 
  private:
-  friend class BalancedObserver;
   std::vector<uint64_t> mass_;
 };
 

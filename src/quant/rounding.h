@@ -43,6 +43,8 @@ struct RuntimeRules {
   bool symmetric = false;          // offset is always 0
 };
 
+RuntimeRules RulesFor(const FolderLayout& layout);
+
 // The smallest positive number of the grid that is >= s (for the reciprocal grids: see the enum).
 // Requires: s finite, > 0. The result is at least the grid's smallest useful number (2^-14 for the
 // F16 grids, so that F16 and BF16 agree).

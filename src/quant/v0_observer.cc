@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/numeric.h"
-#include "quant/v0_rounding.h"
+#include "checkpoint/w8a8_arithmetic.h"
 
 namespace ingot {
 namespace {
@@ -197,7 +197,7 @@ void V0MinMax::Update(std::span<const float> x) {
 
 ValueRange V0MinMax::Range() const {
   const float n = static_cast<float>(samples_);
-  return {RoundTo(sum_lo_ / n, dtype_), RoundTo(sum_hi_ / n, dtype_)};
+  return {NearestIn(dtype_, sum_lo_ / n), NearestIn(dtype_, sum_hi_ / n)};
 }
 
 ActivationParams V0Params(ValueRange range, V0ActMethod method, DType dtype) {
@@ -208,12 +208,12 @@ ActivationParams V0Params(ValueRange range, V0ActMethod method, DType dtype) {
   ActivationParams params;
   params.lo = range.lo;
   params.hi = range.hi;
-  params.scale = std::max(RoundTo(RoundTo(hi - lo, step) / 255.0f, step), kSmallestScale);
-  params.offset = RoundTo(-128.0f - Rne(RoundTo(lo / params.scale, step)), step);
+  params.scale = std::max(NearestIn(step, NearestIn(step, hi - lo) / 255.0f), kSmallestScale);
+  params.offset = NearestIn(step, -128.0f - Rne(NearestIn(step, lo / params.scale)));
   params.dtype = step;
   if (dtype == DType::kBF16) {  // the offset is that of the unrounded scale
-    params.scale = RoundTo(params.scale, dtype);
-    params.offset = RoundTo(params.offset, dtype);
+    params.scale = NearestIn(dtype, params.scale);
+    params.offset = NearestIn(dtype, params.offset);
     params.dtype = dtype;
   }
   params.effective_scale = params.scale;

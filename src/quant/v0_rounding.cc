@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/numeric.h"
 #include "base/thread_pool.h"
+#include "checkpoint/w8a8_arithmetic.h"
 
 namespace ingot {
 namespace {
@@ -33,14 +34,14 @@ Dims MatrixDims(const TensorView& weight) {
 void LoadRow(const TensorView& weight, int64_t row, DType dtype, std::span<float> out) {
   ToFloats(weight, row * static_cast<int64_t>(out.size()), out);
   if (weight.dtype != dtype) {
-    for (float& v : out) v = RoundTo(v, dtype);
+    for (float& v : out) v = NearestIn(dtype, v);
   }
 }
 
 float RowScale(std::span<const float> row, DType dtype) {
   float amax = 0;
   for (const float v : row) amax = std::max(amax, std::abs(v));
-  return std::max(RoundTo(amax / 127.0f, dtype), kSmallestScale);
+  return std::max(NearestIn(dtype, amax / 127.0f), kSmallestScale);
 }
 
 // Calls body(row, values) for every row, values rounded to T.
@@ -61,37 +62,15 @@ std::vector<float> LoadBias(const TensorView* bias, int64_t out, DType dtype) {
     throw InternalError("quantization: bias {} for {} outputs", ShapeText(bias->shape), out);
   }
   std::vector<float> values = ToFloats(*bias);
-  for (float& v : values) v = RoundTo(v, dtype);
+  for (float& v : values) v = NearestIn(dtype, v);
   return values;
-}
-
-// int32 of a float as x86 converts it: everything that does not fit gives the smallest number.
-int32_t X86Int32(float value) {
-  if (!(value >= -0x1p31f && value < 0x1p31f)) return std::numeric_limits<int32_t>::min();
-  return static_cast<int32_t>(value);
 }
 
 }  // namespace
 
-float RoundTo(float value, DType dtype) {
-  switch (dtype) {
-    case DType::kF16:
-      return RoundToF16(value);
-    case DType::kBF16:
-      return RoundToBf16(value);
-    default:
-      return value;
-  }
-}
-
 float V0DeqScale(const ActivationParams& params, float weight_scale, DType dtype) {
   // A float32 scale promotes the product to float32; equal 16-bit types keep theirs.
-  return RoundTo(params.scale * weight_scale, params.dtype == dtype ? dtype : DType::kF32);
-}
-
-int32_t V0QuantBias(int64_t code_sum, float offset, float deq, float bias) {
-  const float correction = static_cast<float>(code_sum) * offset;
-  return X86Int32(Rne(bias / deq - correction));
+  return NearestIn(params.dtype == dtype ? dtype : DType::kF32, params.scale * weight_scale);
 }
 
 QuantizedLinear V0QuantizeDynamic(const TensorView& weight, const TensorView* bias, DType dtype) {
@@ -109,7 +88,7 @@ QuantizedLinear V0QuantizeDynamic(const TensorView& weight, const TensorView* bi
     int8_t* codes = q.codes.data() + n * row.size();
     for (size_t c = 0; c < row.size(); ++c) {
       codes[c] =
-          static_cast<int8_t>(std::clamp(Rne(RoundTo(row[c] / scale, dtype)), -127.0f, 127.0f));
+          static_cast<int8_t>(std::clamp(Rne(NearestIn(dtype, row[c] / scale)), -127.0f, 127.0f));
     }
   });
   return q;
@@ -122,16 +101,14 @@ QuantizedLinear V0QuantizeStatic(const TensorView& weight, const TensorView* bia
   q.input = params;
   q.deq.resize(static_cast<size_t>(q.out));
   q.quant_bias.resize(static_cast<size_t>(q.out));
-  ParallelFor(static_cast<size_t>(q.out), 8, [&](size_t begin, size_t end) {
-    for (size_t n = begin; n < end; ++n) {
-      const int8_t* codes = q.codes.data() + n * static_cast<size_t>(q.in);
-      int64_t sum = 0;
-      for (int64_t c = 0; c < q.in; ++c) sum += codes[c];
-      q.deq[n] = V0DeqScale(params, q.weight_scale[n], dtype);
-      q.quant_bias[n] =
-          V0QuantBias(sum, params.offset, q.deq[n], q.bias.empty() ? 0.0f : q.bias[n]);
-    }
-  });
+  const std::vector<double> sums =
+      WeightedSums(q.codes, q.out, q.in, std::span<const float>(&params.offset, 1));
+  for (size_t n = 0; n < sums.size(); ++n) {
+    q.deq[n] = V0DeqScale(params, q.weight_scale[n], dtype);
+    // A linear without bias counts as bias 0: 0/0 of a row whose deq_scale underflowed is NaN in
+    // the original too.
+    q.quant_bias[n] = QuantBiasOf(sums[n], q.deq[n], q.bias.empty() ? 0.0f : q.bias[n]);
+  }
   return q;
 }
 
@@ -145,8 +122,8 @@ void V0FakeQuantizeWeight(const TensorView& weight, DType dtype, std::span<float
     const float scale = RowScale(row, dtype);
     float* target = out.data() + n * row.size();
     for (size_t c = 0; c < row.size(); ++c) {
-      const float code = std::clamp(Rne(RoundTo(row[c] / scale, dtype)), -128.0f, 127.0f);
-      target[c] = RoundTo(code * scale, dtype);
+      const float code = std::clamp(Rne(NearestIn(dtype, row[c] / scale)), -128.0f, 127.0f);
+      target[c] = NearestIn(dtype, code * scale);
     }
   });
 }
@@ -160,9 +137,9 @@ void V0FakeQuantizeActivations(std::span<const float> x, const ActivationParams&
   const DType step = params.dtype == dtype ? dtype : DType::kF32;
   const float scale = params.scale, offset = params.offset;
   for (size_t i = 0; i < x.size(); ++i) {
-    const float shifted = RoundTo(RoundTo(x[i] / scale, step) + offset, step);
+    const float shifted = NearestIn(step, NearestIn(step, x[i] / scale) + offset);
     const float code = std::clamp(Rne(shifted), -128.0f, 127.0f);
-    out[i] = RoundTo(RoundTo(RoundTo(code - offset, step) * scale, step), dtype);
+    out[i] = NearestIn(dtype, NearestIn(step, NearestIn(step, code - offset) * scale));
   }
 }
 

@@ -14,9 +14,6 @@
 
 namespace ingot {
 
-// Nearest number of T (F16, BF16, F32) as float32.
-float RoundTo(float value, DType dtype);
-
 // Codes (clamped to +-127) and scales of weight [out, in], then deq_scale and quant_bias from the
 // stored numbers. The source is first rounded to T, as the original loads it. `bias` may be null.
 // `params.dtype` decides the product's type.
@@ -33,9 +30,7 @@ void V0FakeQuantizeWeight(const TensorView& weight, DType dtype, std::span<float
 void V0FakeQuantizeActivations(std::span<const float> x, const ActivationParams& params,
                                DType dtype, std::span<float> out);
 
-// deq_scale and quant_bias of stored numbers: int32 of NaN or of a number outside int32 is
-// -2147483648, as on x86.
+// deq_scale of stored numbers (quant_bias: checkpoint/w8a8_arithmetic.h).
 float V0DeqScale(const ActivationParams& params, float weight_scale, DType dtype);
-int32_t V0QuantBias(int64_t code_sum, float offset, float deq, float bias);
 
 }  // namespace ingot

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/numeric.h"
+#include "checkpoint/w8a8_arithmetic.h"
 
 namespace ingot {
 namespace {
@@ -33,7 +34,7 @@ TEST(V0Rounding, DocumentedRow) {
   const Tensor bias16 = FromFloats(std::vector<float>{0.37f}, DType::kF16, {1});
   const TensorView bias16_view = bias16;
   EXPECT_EQ(V0QuantizeStatic(weight, &bias16_view, params, DType::kF16).quant_bias[0], 1566);
-  EXPECT_EQ(V0QuantBias(73, -5, plain.deq[0], 0.37f), 1565);
+  EXPECT_EQ(QuantBiasOf(73 * -5, plain.deq[0], 0.37f), 1565);
 }
 
 TEST(V0Rounding, ZeroAndTinyRows) {
@@ -52,8 +53,8 @@ TEST(V0Rounding, DeqScaleThatUnderflowsGivesTheSmallestInteger) {
   params.dtype = DType::kF16;  // act_method 1
   const float deq = V0DeqScale(params, 0x1p-23f, DType::kF16);
   EXPECT_EQ(deq, 0.0f);
-  EXPECT_EQ(V0QuantBias(0, 3, deq, 0.0f), std::numeric_limits<int32_t>::min());
-  EXPECT_EQ(V0QuantBias(0, 3, deq, 1.0f), std::numeric_limits<int32_t>::min());
+  EXPECT_EQ(QuantBiasOf(0, deq, 0.0f), std::numeric_limits<int32_t>::min());
+  EXPECT_EQ(QuantBiasOf(0, deq, 1.0f), std::numeric_limits<int32_t>::min());
 }
 
 TEST(V0Rounding, ProductKeepsTheCommonType) {

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rounding of one linear under a target's rules, its dequantized forms, and its accuracy on the
+// sample rows of its site.
+#include "quant/linear_quant.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/numeric.h"
+#include "base/thread_pool.h"
+#include "checkpoint/w8a8_arithmetic.h"
+
+namespace ingot {
+namespace {
+
+constexpr float kSmallestScale = 0x1p-23f;  // of an all-zero row
+constexpr double kMostDb = 200.0;           // reported instead of infinity
+// |quant_bias| of the bias alone stays below this, so that the int32 accumulator cannot overflow.
+constexpr float kLargestBiasCode = 0x1p28f;
+
+void CheckShapes(const TensorView& weight, const TensorView* bias) {
+  if (weight.shape.size() != 2 || !IsFloat16Or32(weight.dtype)) {
+    throw InternalError("quantization: weight {} {} is no float matrix", DTypeName(weight.dtype),
+                        ShapeText(weight.shape));
+  }
+  if (bias != nullptr && bias->elements() != weight.shape[0]) {
+    throw InternalError("quantization: bias {} for weight {}", ShapeText(bias->shape),
+                        ShapeText(weight.shape));
+  }
+}
+
+QuantizedLinear Prepare(const TensorView& weight, const TensorView* bias, LinearType type) {
+  CheckShapes(weight, bias);
+  QuantizedLinear q;
+  q.type = type;
+  q.out = weight.shape[0];
+  q.in = weight.shape[1];
+  q.codes.resize(static_cast<size_t>(q.out * q.in));
+  q.weight_scale.resize(static_cast<size_t>(q.out));
+  if (bias != nullptr) q.bias = ToFloats(*bias);
+  return q;
+}
+
+float LargestMagnitude(std::span<const float> row) {
+  float amax = 0;
+  for (const float w : row) amax = std::max(amax, std::abs(w));
+  return amax;
+}
+
+// Calls scale_of(row index, amax) for the row's scale, then fills the codes.
+template <typename ScaleOf>
+void RoundRows(const TensorView& weight, QuantizedLinear* q, ScaleOf scale_of) {
+  ParallelFor(static_cast<size_t>(q->out), 8, [&](size_t begin, size_t end) {
+    std::vector<float> row(static_cast<size_t>(q->in));
+    for (size_t n = begin; n < end; ++n) {
+      ToFloats(weight, static_cast<int64_t>(n) * q->in, row);
+      const float scale = scale_of(n, LargestMagnitude(row));
+      q->weight_scale[n] = scale;
+      int8_t* codes = q->codes.data() + n * row.size();
+      for (size_t c = 0; c < row.size(); ++c) {
+        codes[c] = static_cast<int8_t>(std::clamp(Rne(row[c] / scale), -127.0f, 127.0f));
+      }
+    }
+  });
+}
+
+constexpr size_t kLanes = 16;
+
+// Dot product with a fixed order of additions: 16 lanes, then lane by lane.
+float Dot(const float* a, const float* b, size_t n) {
+  float lanes[kLanes] = {};
+  size_t c = 0;
+  for (; c + kLanes <= n; c += kLanes) {
+    for (size_t l = 0; l < kLanes; ++l) lanes[l] += a[c + l] * b[c + l];
+  }
+  float sum = 0;
+  for (const float lane : lanes) sum += lane;
+  for (; c < n; ++c) sum += a[c] * b[c];
+  return sum;
+}
+
+double Decibels(double signal, double noise) {
+  if (!(noise > 0)) return kMostDb;
+  if (!(signal > 0)) return -kMostDb;
+  return std::clamp(10.0 * std::log10(signal / noise), -kMostDb, kMostDb);
+}
+
+struct Power {
+  double signal = 0, noise = 0;
+};
+
+// Signal and noise of the measured outputs of one modality, output by output.
+class OutputError {
+ public:
+  OutputError(const TensorView& weight, const QuantizedLinear& linear, int64_t max_outputs)
+      : weight_(weight), linear_(linear), count_(std::clamp<int64_t>(max_outputs, 1, linear.out)) {}
+
+  Power Measure(const RowSample& sample, std::span<const float> quantized_rows) const {
+    std::vector<Power> by_output(static_cast<size_t>(count_));
+    ParallelFor(by_output.size(), kBlock, [&](size_t begin, size_t end) {
+      for (size_t first = begin; first < end; first += kBlock) {
+        MeasureBlock(sample, quantized_rows, first, std::min(first + kBlock, end), by_output);
+      }
+    });
+    Power total;
+    for (const Power& p : by_output) {
+      total.signal += p.signal;
+      total.noise += p.noise;
+    }
+    return total;
+  }
+
+ private:
+  static constexpr size_t kBlock = 8;  // outputs whose weights stay in cache while the rows stream
+
+  void MeasureBlock(const RowSample& sample, std::span<const float> quantized_rows, size_t first,
+                    size_t last, std::span<Power> by_output) const {
+    const size_t in = static_cast<size_t>(linear_.in);
+    std::vector<float> exact((last - first) * in), rounded((last - first) * in);
+    for (size_t i = first; i < last; ++i) {
+      const int64_t n = static_cast<int64_t>(i) * linear_.out / count_;
+      ToFloats(weight_, n * linear_.in, std::span(exact).subspan((i - first) * in, in));
+      const int8_t* codes = linear_.codes.data() + n * linear_.in;
+      const float scale = linear_.weight_scale[static_cast<size_t>(n)];
+      for (size_t c = 0; c < in; ++c)
+        rounded[(i - first) * in + c] = static_cast<float>(codes[c]) * scale;
+    }
+    for (int64_t r = 0; r < sample.n_rows; ++r) {
+      const size_t at = static_cast<size_t>(r) * in;
+      for (size_t i = first; i < last; ++i) {
+        const double y = Dot(sample.rows.data() + at, exact.data() + (i - first) * in, in);
+        const double z = Dot(quantized_rows.data() + at, rounded.data() + (i - first) * in, in);
+        by_output[i].signal += y * y;
+        by_output[i].noise += (y - z) * (y - z);
+      }
+    }
+  }
+
+  const TensorView& weight_;
+  const QuantizedLinear& linear_;
+  int64_t count_;
+};
+
+double WeightSqnr(const TensorView& weight, const QuantizedLinear& linear) {
+  std::vector<Power> by_row(static_cast<size_t>(linear.out));
+  ParallelFor(by_row.size(), 8, [&](size_t begin, size_t end) {
+    std::vector<float> row(static_cast<size_t>(linear.in));
+    for (size_t n = begin; n < end; ++n) {
+      ToFloats(weight, static_cast<int64_t>(n) * linear.in, row);
+      const int8_t* codes = linear.codes.data() + n * row.size();
+      for (size_t c = 0; c < row.size(); ++c) {
+        const double error = row[c] - static_cast<double>(codes[c]) * linear.weight_scale[n];
+        by_row[n].signal += static_cast<double>(row[c]) * row[c];
+        by_row[n].noise += error * error;
+      }
+    }
+  });
+  Power total;
+  for (const Power& p : by_row) {
+    total.signal += p.signal;
+    total.noise += p.noise;
+  }
+  return Decibels(total.signal, total.noise);
+}
+
+// Share of values that the end codes cut: beyond half a step outside the covered range.
+double ClipShare(std::span<const float> values, const ActivationParams& params) {
+  const float half = 0.5f * params.effective_scale;
+  const float lo = (-128.0f - params.offset) * params.effective_scale - half;
+  const float hi = (127.0f - params.offset) * params.effective_scale + half;
+  const auto clipped =
+      std::count_if(values.begin(), values.end(), [&](float v) { return v < lo || v > hi; });
+  return values.empty() ? 0.0 : static_cast<double>(clipped) / static_cast<double>(values.size());
+}
+
+}  // namespace
+
+QuantizedLinear QuantizeDynamic(const TensorView& weight, const TensorView* bias,
+                                const RuntimeRules& rules) {
+  QuantizedLinear q = Prepare(weight, bias, LinearType::kDynamic);
+  RoundRows(weight, &q, [&](size_t, float amax) {
+    return WeightScaleOnGrid(std::max(amax / 127.0f, kSmallestScale), rules.weight_scale);
+  });
+  return q;
+}
+
+QuantizedLinear QuantizeStatic(const TensorView& weight, const TensorView* bias,
+                               const ActivationParams& params, const RuntimeRules& rules) {
+  QuantizedLinear q = Prepare(weight, bias, LinearType::kStatic);
+  q.input = params;
+  q.deq.resize(static_cast<size_t>(q.out));
+  q.quant_bias.resize(static_cast<size_t>(q.out));
+  const bool folded = rules.bias_in_quant_bias && !q.bias.empty();
+  const float s_x = params.effective_scale;
+  RoundRows(weight, &q, [&](size_t n, float amax) {
+    float s_w = std::max(amax / 127.0f, kSmallestScale);
+    // A bias on a row of (nearly) zero weights must not drive its code out of int32.
+    if (folded) s_w = std::max(s_w, std::abs(q.bias[n]) / kLargestBiasCode / s_x);
+    if (rules.deq == DeqGrid::kF32) s_w = WeightScaleOnGrid(s_w, rules.weight_scale);
+    q.deq[n] = DeqOnGrid(s_x * s_w, amax, s_x, rules.deq);
+    return rules.deq == DeqGrid::kF32 ? s_w : q.deq[n] / s_x;
+  });
+  const std::vector<double> sums =
+      WeightedSums(q.codes, q.out, q.in, std::span<const float>(&params.offset, 1));
+  for (size_t n = 0; n < sums.size(); ++n) {
+    q.quant_bias[n] =
+        QuantBiasOf(sums[n], q.deq[n], folded ? std::optional<float>(q.bias[n]) : std::nullopt);
+  }
+  return q;
+}
+
+void DequantizeWeight(const QuantizedLinear& linear, std::span<float> out) {
+  if (out.size() != linear.codes.size()) {
+    throw InternalError("DequantizeWeight: {} values for [{}, {}]", out.size(), linear.out,
+                        linear.in);
+  }
+  ParallelFor(static_cast<size_t>(linear.out), 8, [&](size_t begin, size_t end) {
+    const size_t in = static_cast<size_t>(linear.in);
+    for (size_t i = begin * in; i < end * in; ++i) {
+      out[i] = static_cast<float>(linear.codes[i]) * linear.weight_scale[i / in];
+    }
+  });
+}
+
+void FakeQuantizeActivations(std::span<const float> x, const ActivationParams& params,
+                             std::span<float> out) {
+  if (x.size() != out.size())
+    throw InternalError("FakeQuantizeActivations: {} values into {}", x.size(), out.size());
+  const float scale = params.effective_scale, offset = params.offset;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float code = std::clamp(Rne(x[i] / scale) + offset, -128.0f, 127.0f);
+    out[i] = (code - offset) * scale;
+  }
+}
+
+void FakeQuantizeRows(std::span<const float> x, int64_t in, std::span<float> out) {
+  const size_t cols = static_cast<size_t>(in);
+  if (x.size() != out.size() || cols == 0 || x.size() % cols != 0) {
+    throw InternalError("FakeQuantizeRows: {} values of rows of {} into {}", x.size(), in,
+                        out.size());
+  }
+  for (size_t at = 0; at < x.size(); at += cols) {
+    const float amax = LargestMagnitude(x.subspan(at, cols));
+    const float scale = amax > 0 ? amax / 127.0f : 1.0f;
+    for (size_t c = at; c < at + cols; ++c) {
+      out[c] = std::clamp(Rne(x[c] / scale), -127.0f, 127.0f) * scale;
+    }
+  }
+}
+
+LinearQuality MeasureLinear(const TensorView& weight, const QuantizedLinear& linear,
+                            const SiteStatistics& site, const QualityOptions& options) {
+  CheckShapes(weight, nullptr);
+  if (weight.shape[0] != linear.out || weight.shape[1] != linear.in || site.in() != linear.in) {
+    throw InternalError("MeasureLinear: weight {}, codes [{}, {}], site of {}",
+                        ShapeText(weight.shape), linear.out, linear.in, site.in());
+  }
+  LinearQuality quality;
+  quality.weight_sqnr_db = WeightSqnr(weight, linear);
+  const OutputError error(weight, linear, options.max_outputs);
+  for (size_t m = 0; m < kModalities; ++m) {
+    const RowSample& sample = site.of(static_cast<Modality>(m)).sample;
+    if (sample.n_rows == 0) continue;
+    std::vector<float> rows(sample.rows.size());
+    if (linear.type == LinearType::kStatic) {
+      FakeQuantizeActivations(sample.rows, linear.input, rows);
+      quality.clip_share[m] = ClipShare(sample.rows, linear.input);
+    } else {
+      FakeQuantizeRows(sample.rows, linear.in, rows);
+    }
+    const Power power = error.Measure(sample, rows);
+    quality.sqnr_db[m] = Decibels(power.signal, power.noise);
+  }
+  return quality;
+}
+
+}  // namespace ingot

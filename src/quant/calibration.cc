@@ -16,7 +16,7 @@ std::vector<GridThw> ToGrids(const std::vector<Grid>& grids) {
   return out;
 }
 
-int64_t Patches(const std::vector<GridThw>& grids) {
+int64_t CountPatches(const std::vector<GridThw>& grids) {
   int64_t total = 0;
   for (const GridThw& grid : grids) total += grid[0] * grid[1] * grid[2];
   return total;
@@ -24,7 +24,7 @@ int64_t Patches(const std::vector<GridThw>& grids) {
 
 }  // namespace
 
-int64_t CalibrationSample::n_patches() const { return Patches(images) + Patches(videos); }
+int64_t CalibrationSample::n_patches() const { return CountPatches(images) + CountPatches(videos); }
 
 std::vector<GridThw> CalibrationSample::grids() const {
   std::vector<GridThw> all = images;

@@ -395,7 +395,7 @@ class QuantizeRun {
     input.token_ids = sample.ids;
     input.images.grids = sample.images;
     input.videos.grids = sample.videos;
-    input.rule = options_.prompt.video_rule == VideoRule::kLegacy ? PositionRule::kLegacy : PositionRule::kV5;
+    input.rule = options_.prompt.video_rule == VideoPrompt::kLegacy ? PositionRule::kLegacy : PositionRule::kV5;
     return input;
   }
 

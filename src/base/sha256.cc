@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SHA-256 after FIPS 180-4 sections 4.1.2, 5.1.1 and 6.2. Portable code: about 300 MB/s, far above what keys need.
+// SHA-256 after FIPS 180-4 sections 4.1.2, 5.1.1 and 6.2. Portable code: about 300 MB/s, far above
+// what keys need.
 #include "base/sha256.h"
 
 #include <algorithm>
@@ -26,7 +27,8 @@ uint32_t LoadBigEndian(const uint8_t* p) {
 }  // namespace
 
 Sha256::Sha256()
-    : state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19} {}
+    : state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+             0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19} {}
 
 void Sha256::Block(const uint8_t* block) {
   std::array<uint32_t, 64> w;
@@ -76,7 +78,8 @@ std::array<uint8_t, 32> Sha256::Finish() {
   for (int i = 0; i < 8; ++i) tail[zeros_end + i] = static_cast<std::byte>(n_bits >> (56 - 8 * i));
   Update({tail.data(), zeros_end + 8});
   std::array<uint8_t, 32> digest;
-  for (int i = 0; i < 32; ++i) digest[i] = static_cast<uint8_t>(state_[i / 4] >> (24 - 8 * (i % 4)));
+  for (int i = 0; i < 32; ++i)
+    digest[i] = static_cast<uint8_t>(state_[i / 4] >> (24 - 8 * (i % 4)));
   return digest;
 }
 

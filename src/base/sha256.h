@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SHA-256 (FIPS 180-4): keys and checksums where a collision could profit somebody, and the hashes of golden data.
+// SHA-256 (FIPS 180-4): keys and checksums where a collision could profit somebody, and the hashes
+// of golden data.
 #pragma once
 
 #include <array>

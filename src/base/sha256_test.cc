@@ -27,7 +27,8 @@ TEST(Sha256Test, PiecesGiveTheSameDigest) {
     Sha256 whole, pieces;
     const auto bytes = std::as_bytes(std::span(text));
     whole.Update(bytes);
-    for (size_t i = 0; i < length; i += 13) pieces.Update(bytes.subspan(i, std::min<size_t>(13, length - i)));
+    for (size_t i = 0; i < length; i += 13)
+      pieces.Update(bytes.subspan(i, std::min<size_t>(13, length - i)));
     EXPECT_EQ(whole.Finish(), pieces.Finish()) << length;
   }
 }

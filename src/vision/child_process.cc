@@ -43,7 +43,9 @@ class Fd {
 
 void OpenPipe(Fd* read_end, Fd* write_end) {
   int fds[2];
-  if (pipe2(fds, O_CLOEXEC) != 0) throw ResourceError("no pipe to a child process: {}", std::strerror(errno));
+  if (pipe2(fds, O_CLOEXEC) != 0) {
+    throw ResourceError("no pipe to a child process: {}", std::strerror(errno));
+  }
   read_end->Set(fds[0]);
   write_end->Set(fds[1]);
 }
@@ -110,8 +112,11 @@ pid_t Spawn(const std::vector<std::string>& argv, int out, int err, const std::s
   posix_spawnattr_setflags(&setup.attributes,
                            POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
   pid_t pid = -1;
-  const int error = posix_spawnp(&pid, raw[0], &setup.actions, &setup.attributes, raw.data(), environ);
-  if (error != 0) throw ResourceError("cannot run {}: {}. {}", argv[0], std::strerror(error), remedy);
+  const int error =
+      posix_spawnp(&pid, raw[0], &setup.actions, &setup.attributes, raw.data(), environ);
+  if (error != 0) {
+    throw ResourceError("cannot run {}: {}. {}", argv[0], std::strerror(error), remedy);
+  }
   return pid;
 }
 
@@ -129,8 +134,9 @@ using Clock = std::chrono::steady_clock;
 void CheckTime(const std::string& program, Clock::time_point deadline, double limit) {
   if (InterruptRequested()) throw InterruptedError("interrupted while {} was running", program);
   if (Clock::now() > deadline) {
-    throw ResourceError("{} was stopped after the time limit of {:.0f} s. Use a shorter video or raise the limit.",
-                        program, limit);
+    throw ResourceError(
+        "{} was stopped after the time limit of {:.0f} s. Use a shorter video or raise the limit.",
+        program, limit);
   }
 }
 
@@ -145,7 +151,8 @@ bool ReadSome(int fd, std::span<uint8_t> buffer, const Consume& consume) {
 
 }  // namespace
 
-ChildResult RunChild(const std::vector<std::string>& argv, double timeout_seconds, const std::string& remedy,
+ChildResult RunChild(const std::vector<std::string>& argv, double timeout_seconds,
+                     const std::string& remedy,
                      const std::function<void(std::span<const uint8_t>)>& on_output) {
   Fd out_read, out_write, err_read, err_write;
   OpenPipe(&out_read, &out_write);
@@ -161,11 +168,13 @@ ChildResult RunChild(const std::vector<std::string>& argv, double timeout_second
                                            std::chrono::duration<double>(timeout_seconds));
   while (out_read.get() >= 0 || err_read.get() >= 0) {
     CheckTime(argv[0], deadline, timeout_seconds);
-    std::array<pollfd, 2> polls = {{{out_read.get(), POLLIN, 0}, {err_read.get(), POLLIN, 0}}};  // -1 is skipped
+    std::array<pollfd, 2> polls = {
+        {{out_read.get(), POLLIN, 0}, {err_read.get(), POLLIN, 0}}};  // -1 is skipped
     if (poll(polls.data(), polls.size(), kPollMilliseconds) <= 0) continue;
     if (polls[0].revents != 0 && !ReadSome(out_read.get(), buffer, on_output)) out_read.Close();
-    if (polls[1].revents != 0 &&
-        !ReadSome(err_read.get(), buffer, [&](auto bytes) { AppendErrors(bytes, &result.errors); })) {
+    if (polls[1].revents != 0 && !ReadSome(err_read.get(), buffer, [&](auto bytes) {
+          AppendErrors(bytes, &result.errors);
+        })) {
       err_read.Close();
     }
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// BMP: 1, 4, 8, 16, 24 and 32 bits, bit fields, RLE4 and RLE8, both row orders, headers from OS/2 1.x to version 5.
-// Values of n bits become 8 bits as value * 255 / (2^n - 1), as in Pillow; alpha counts only where a mask names it.
-// Layout: Microsoft "Bitmap Storage" (BITMAPFILEHEADER, BITMAPINFOHEADER, BITMAPV5HEADER).
+// BMP: 1, 4, 8, 16, 24 and 32 bits, bit fields, RLE4 and RLE8, both row orders, headers from
+// OS/2 1.x to version 5. Values of n bits become 8 bits as value * 255 / (2^n - 1), as in Pillow;
+// alpha counts only where a mask names it. Layout: Microsoft "Bitmap Storage" (BITMAPFILEHEADER,
+// BITMAPINFOHEADER, BITMAPV5HEADER).
 #include <array>
 #include <bit>
 #include <cstring>
@@ -20,10 +21,10 @@ struct Header {
   int64_t width = 0, height = 0;
   bool top_down = false;
   uint32_t bits = 0, compression = kRgb;
-  uint64_t pixels = 0;                    // offset of the pixel data
-  uint64_t palette = 0;                   // offset of the palette
+  uint64_t pixels = 0;                     // offset of the pixel data
+  uint64_t palette = 0;                    // offset of the palette
   uint32_t n_colors = 0, entry_bytes = 4;  // palette entries are blue, green, red (, unused)
-  std::array<uint32_t, 4> mask{};         // red, green, blue, alpha of 16 and 32 bits
+  std::array<uint32_t, 4> mask{};          // red, green, blue, alpha of 16 and 32 bits
   uint64_t row_bytes() const { return (static_cast<uint64_t>(width) * bits + 31) / 32 * 4; }
 };
 
@@ -31,7 +32,8 @@ struct Header {
   throw FormatError("{}: the BMP file is cut short. Copy or download it again.", name);
 }
 
-void ReadMasks(std::span<const uint8_t> file, uint64_t at, bool with_alpha, std::string_view name, Header* h) {
+void ReadMasks(std::span<const uint8_t> file, uint64_t at, bool with_alpha, std::string_view name,
+               Header* h) {
   const int n = with_alpha ? 4 : 3;
   if (at + 4 * n > file.size()) CutShort(name);
   for (int i = 0; i < n; ++i) h->mask[i] = Le32(&file[at + 4 * i]);
@@ -43,28 +45,35 @@ void CheckMasks(const Header& h, std::string_view name) {
   const uint32_t all = h.bits == 32 ? ~0u : (1u << h.bits) - 1;
   for (int i = 0; i < 4; ++i) {
     const uint32_t mask = h.mask[i];
-    const bool run = mask == 0 || std::has_single_bit((mask >> std::countr_zero(mask)) + uint64_t{1});
+    const bool run =
+        mask == 0 || std::has_single_bit((mask >> std::countr_zero(mask)) + uint64_t{1});
     if (!run || (mask & seen) != 0 || (mask & ~all) != 0 || (mask == 0 && i < 3)) {
-      throw FormatError("{}: the BMP colour masks {:#x}, {:#x}, {:#x}, {:#x} are impossible. The file is damaged.", name,
-                        h.mask[0], h.mask[1], h.mask[2], h.mask[3]);
+      throw FormatError(
+          "{}: the BMP colour masks {:#x}, {:#x}, {:#x}, {:#x} are impossible. The file is "
+          "damaged.",
+          name, h.mask[0], h.mask[1], h.mask[2], h.mask[3]);
     }
     seen |= mask;
   }
 }
 
 void CheckKind(const Header& h, std::string_view name) {
-  const bool depth = h.bits == 1 || h.bits == 4 || h.bits == 8 || h.bits == 16 || h.bits == 24 || h.bits == 32;
+  const bool depth =
+      h.bits == 1 || h.bits == 4 || h.bits == 8 || h.bits == 16 || h.bits == 24 || h.bits == 32;
   const bool fields = h.compression == kBitFields || h.compression == kAlphaBitFields;
   const bool kind = h.compression == kRgb || (h.compression == kRle8 && h.bits == 8) ||
-                    (h.compression == kRle4 && h.bits == 4) || (fields && (h.bits == 16 || h.bits == 32));
+                    (h.compression == kRle4 && h.bits == 4) ||
+                    (fields && (h.bits == 16 || h.bits == 32));
   if (!depth || !kind || (h.top_down && (h.compression == kRle8 || h.compression == kRle4))) {
-    throw FormatError("{}: a BMP file of {} bits with compression {} is not supported; expected 1, 4, 8, 16, 24 or 32 "
-                      "bits, plain, RLE or with bit fields. Convert it to PNG.",
-                      name, h.bits, h.compression);
+    throw FormatError(
+        "{}: a BMP file of {} bits with compression {} is not supported; expected 1, 4, 8, 16, 24 "
+        "or 32 bits, plain, RLE or with bit fields. Convert it to PNG.",
+        name, h.bits, h.compression);
   }
 }
 
-void ReadInfoHeader(std::span<const uint8_t> file, uint32_t header_bytes, std::string_view name, Header* h) {
+void ReadInfoHeader(std::span<const uint8_t> file, uint32_t header_bytes, std::string_view name,
+                    Header* h) {
   if (file.size() < kFileHeader + 40) CutShort(name);
   const uint8_t* info = &file[kFileHeader];
   h->width = static_cast<int32_t>(Le32(info + 4));
@@ -104,14 +113,16 @@ Header ReadHeader(std::span<const uint8_t> file, std::string_view name) {
     h.palette = kFileHeader + 12;
     CheckKind(h, name);
     if (h.bits == 16 || h.bits == 32) {
-      throw FormatError("{}: an OS/2 BMP file of {} bits is impossible. The file is damaged.", name, h.bits);
+      throw FormatError("{}: an OS/2 BMP file of {} bits is impossible. The file is damaged.", name,
+                        h.bits);
     }
   } else if (header_bytes == 40 || header_bytes == 52 || header_bytes == 56 || header_bytes == 64 ||
              header_bytes == 108 || header_bytes == 124) {
     ReadInfoHeader(file, header_bytes, name, &h);
   } else {
-    throw FormatError("{}: a BMP header of {} bytes is unknown; expected 12, 40, 52, 56, 64, 108 or 124.", name,
-                      header_bytes);
+    throw FormatError(
+        "{}: a BMP header of {} bytes is unknown; expected 12, 40, 52, 56, 64, 108 or 124.", name,
+        header_bytes);
   }
   return h;
 }
@@ -132,13 +143,16 @@ Colors ReadPalette(std::span<const uint8_t> file, const Header& h, std::string_v
 
 void PutIndex(const Colors& colors, uint32_t index, std::string_view name, uint8_t* rgb) {
   if (index >= colors.size()) {
-    throw FormatError("{}: a pixel names palette entry {}, but the BMP palette has {} entries. The file is damaged.", name,
-                      index, colors.size());
+    throw FormatError(
+        "{}: a pixel names palette entry {}, but the BMP palette has {} entries. The file is "
+        "damaged.",
+        name, index, colors.size());
   }
   std::memcpy(rgb, colors[index].data(), 3);
 }
 
-// One run-length coded stream; the picture keeps colour 0 where it jumps (Microsoft "Bitmap Compression").
+// One run-length coded stream; the picture keeps colour 0 where it jumps (Microsoft "Bitmap
+// Compression").
 class RleReader {
  public:
   RleReader(const Source& source, const Header& h, const Colors& colors, Image* image)
@@ -186,10 +200,12 @@ class RleReader {
   }
   void Put(uint8_t index) {
     if (x_ >= h_.width || y_ >= h_.height) {
-      throw FormatError("{}: the BMP run-length data leaves the picture of {} x {} pixels. The file is damaged.",
-                        source_.name, h_.width, h_.height);
+      throw FormatError(
+          "{}: the BMP run-length data leaves the picture of {} x {} pixels. The file is damaged.",
+          source_.name, h_.width, h_.height);
     }
-    PutIndex(colors_, index, source_.name, &image_->rgb[((h_.height - 1 - y_) * h_.width + x_) * 3]);
+    PutIndex(colors_, index, source_.name,
+             &image_->rgb[((h_.height - 1 - y_) * h_.width + x_) * 3]);
     ++x_;
   }
 
@@ -201,7 +217,8 @@ class RleReader {
   int64_t x_ = 0, y_ = 0;
 };
 
-void IndexedRow(const uint8_t* row, const Header& h, const Colors& colors, std::string_view name, uint8_t* rgb) {
+void IndexedRow(const uint8_t* row, const Header& h, const Colors& colors, std::string_view name,
+                uint8_t* rgb) {
   const uint32_t per_byte = 8 / h.bits, mask = (1u << h.bits) - 1;
   for (int64_t x = 0; x < h.width; ++x, rgb += 3) {
     const uint32_t shift = h.bits * (per_byte - 1 - x % per_byte);
@@ -241,9 +258,10 @@ void ProbeBmp(std::span<const std::byte> bytes, std::string_view name, ImageInfo
   const uint64_t left = h.pixels <= file.size() ? file.size() - h.pixels : 0;
   const bool rle = h.compression == kRle8 || h.compression == kRle4;
   if (!rle && static_cast<uint64_t>(h.height) > left / h.row_bytes()) {
-    throw FormatError("{}: {} x {} pixels of {} bits need {} rows of {} bytes, found {} bytes after the BMP header. The "
-                      "file is cut short; copy or download it again.",
-                      name, h.width, h.height, h.bits, h.height, h.row_bytes(), left);
+    throw FormatError(
+        "{}: {} x {} pixels of {} bits need {} rows of {} bytes, found {} bytes after the BMP "
+        "header. The file is cut short; copy or download it again.",
+        name, h.width, h.height, h.bits, h.height, h.row_bytes(), left);
   }
 }
 
@@ -255,7 +273,8 @@ Image DecodeBmp(const Source& source) {
   if (h.bits <= 8) colors = ReadPalette(file, h, source.name);
   Image image = NewImage(source);
   if (h.compression == kRle8 || h.compression == kRle4) {
-    for (size_t i = 0; i < image.rgb.size(); i += 3) PutIndex(colors, 0, source.name, &image.rgb[i]);
+    for (size_t i = 0; i < image.rgb.size(); i += 3)
+      PutIndex(colors, 0, source.name, &image.rgb[i]);
     RleReader(source, h, colors, &image).Run();
     return image;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// First frame of a GIF through giflib, read record by record so that later frames cost nothing. As in Pillow, the canvas
-// grows when the frame reaches beyond it, and what the frame does not cover shows the transparent colour, else colour 0.
-// Format: GIF89a specification (CompuServe, 1990).
+// First frame of a GIF through giflib, read record by record so that later frames cost nothing. As
+// in Pillow, the canvas grows when the frame reaches beyond it, and what the frame does not cover
+// shows the transparent colour, else colour 0. Format: GIF89a specification (CompuServe, 1990).
 #include <gif_lib.h>
 
 #include <algorithm>
@@ -33,8 +33,10 @@ int OnRead(GifFileType* gif, GifByteType* out, int n) {
 
 [[noreturn]] void Fail(std::string_view name, int error) {
   const char* text = GifErrorString(error);
-  throw FormatError("{}: cannot decode the GIF picture: {}. It is cut short or damaged; copy or download it again.", name,
-                    text != nullptr ? text : "unknown error");
+  throw FormatError(
+      "{}: cannot decode the GIF picture: {}. It is cut short or damaged; copy or download it "
+      "again.",
+      name, text != nullptr ? text : "unknown error");
 }
 
 struct CloseGif {
@@ -49,7 +51,9 @@ int ReadToFirstImage(GifFileType* gif, std::string_view name) {
     GifRecordType record;
     if (DGifGetRecordType(gif, &record) == GIF_ERROR) Fail(name, gif->Error);
     if (record == IMAGE_DESC_RECORD_TYPE) break;
-    if (record != EXTENSION_RECORD_TYPE) throw FormatError("{}: the GIF file has no picture in it.", name);
+    if (record != EXTENSION_RECORD_TYPE) {
+      throw FormatError("{}: the GIF file has no picture in it.", name);
+    }
     int code = 0;
     GifByteType* block = nullptr;
     if (DGifGetExtension(gif, &code, &block) == GIF_ERROR) Fail(name, gif->Error);
@@ -66,7 +70,8 @@ int ReadToFirstImage(GifFileType* gif, std::string_view name) {
   return transparent;
 }
 
-// RGBA of each palette index; indices from n_colors on are no colours. Without any palette the index is a grey level.
+// RGBA of each palette index; indices from n_colors on are no colours. Without any palette the
+// index is a grey level.
 struct Palette {
   std::array<std::array<uint8_t, 4>, 256> rgba{};
   int n_colors = 256;
@@ -79,7 +84,9 @@ Palette MakePalette(const GifFileType& gif, int transparent) {
   for (int i = 0; i < palette.n_colors; ++i) {
     const auto grey = static_cast<uint8_t>(i);
     palette.rgba[i] = {grey, grey, grey, 255};
-    if (map != nullptr) palette.rgba[i] = {map->Colors[i].Red, map->Colors[i].Green, map->Colors[i].Blue, 255};
+    if (map != nullptr) {
+      palette.rgba[i] = {map->Colors[i].Red, map->Colors[i].Green, map->Colors[i].Blue, 255};
+    }
   }
   if (transparent >= 0 && transparent < palette.n_colors) palette.rgba[transparent][3] = 0;
   return palette;
@@ -102,9 +109,13 @@ void ProbeGif(std::span<const std::byte> bytes, std::string_view name, ImageInfo
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   const size_t size = bytes.size();
   const auto need = [&](size_t at, size_t n) {
-    if (at > size || n > size - at) throw FormatError("{}: the GIF file is cut short; copy or download it again.", name);
+    if (at > size || n > size - at) {
+      throw FormatError("{}: the GIF file is cut short; copy or download it again.", name);
+    }
   };
-  const auto table_bytes = [](uint8_t flags) -> size_t { return flags & 0x80 ? 3u << ((flags & 7) + 1) : 0; };
+  const auto table_bytes = [](uint8_t flags) -> size_t {
+    return flags & 0x80 ? 3u << ((flags & 7) + 1) : 0;
+  };
   need(0, 13);
   info->width = Le16(data + 6);
   info->height = Le16(data + 8);
@@ -127,8 +138,10 @@ void ProbeGif(std::span<const std::byte> bytes, std::string_view name, ImageInfo
   info->height = std::max<int64_t>(info->height, Le16(data + at + 3) + Le16(data + at + 7));
   // One 12-bit code stands for at most 4096 pixels.
   if (info->width * info->height / 4096 > static_cast<int64_t>(size) * 8 && info->height > 0) {
-    throw FormatError("{}: {} bytes cannot hold the {} x {} pixels that the GIF header claims. The file is damaged.", name,
-                      size, info->width, info->height);
+    throw FormatError(
+        "{}: {} bytes cannot hold the {} x {} pixels that the GIF header claims. The file is "
+        "damaged.",
+        name, size, info->width, info->height);
   }
 }
 
@@ -142,8 +155,10 @@ Image DecodeGif(const Source& source) {
   const int64_t left = frame.Left, top = frame.Top, width = frame.Width, height = frame.Height;
   if (left < 0 || top < 0 || width < 1 || height < 1 || left + width > source.info.width ||
       top + height > source.info.height) {
-    throw FormatError("{}: the first GIF frame of {} x {} pixels at ({}, {}) does not fit {} x {}. The file is damaged.",
-                      source.name, width, height, left, top, source.info.width, source.info.height);
+    throw FormatError(
+        "{}: the first GIF frame of {} x {} pixels at ({}, {}) does not fit {} x {}. The file is "
+        "damaged.",
+        source.name, width, height, left, top, source.info.width, source.info.height);
   }
   const Palette palette = MakePalette(*gif, transparent);
   const bool white = source.options.alpha == AlphaPolicy::kWhite;
@@ -158,12 +173,16 @@ Image DecodeGif(const Source& source) {
   }
   std::vector<uint8_t> line(width);
   for (int64_t y : RowOrder(height, frame.Interlace)) {
-    if (DGifGetLine(gif.get(), line.data(), static_cast<int>(width)) == GIF_ERROR) Fail(source.name, gif->Error);
+    if (DGifGetLine(gif.get(), line.data(), static_cast<int>(width)) == GIF_ERROR) {
+      Fail(source.name, gif->Error);
+    }
     uint8_t* rgb = &image.rgb[((top + y) * image.width + left) * 3];
     for (int64_t x = 0; x < width; ++x, rgb += 3) {
       if (line[x] >= palette.n_colors) {
-        throw FormatError("{}: a pixel names palette entry {}, but the GIF palette has {} entries. The file is damaged.",
-                          source.name, line[x], palette.n_colors);
+        throw FormatError(
+            "{}: a pixel names palette entry {}, but the GIF palette has {} entries. The file is "
+            "damaged.",
+            source.name, line[x], palette.n_colors);
       }
       put(line[x], rgb);
     }

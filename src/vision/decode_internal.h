@@ -11,8 +11,8 @@
 
 namespace ingot::vision {
 
-// One picture on its way through a decoder. `info` comes from ProbeImage: sizes are within the limits, and a decoder that
-// meets other sizes than these in its library throws.
+// One picture on its way through a decoder. `info` comes from ProbeImage: sizes are within the
+// limits, and a decoder that meets other sizes than these in its library throws.
 struct Source {
   std::span<const std::byte> bytes;
   const DecodeOptions& options;
@@ -23,7 +23,8 @@ struct Source {
   size_t size() const { return bytes.size(); }
 };
 
-// Headers only; limits are checked by the caller. `info` has the format set and gets width, height and orientation.
+// Headers only; limits are checked by the caller. `info` has the format set and gets width, height
+// and orientation.
 void ProbeJpeg(std::span<const std::byte> bytes, std::string_view name, ImageInfo* info);
 void ProbePng(std::span<const std::byte> bytes, std::string_view name, ImageInfo* info);
 void ProbeWebp(std::span<const std::byte> bytes, std::string_view name, ImageInfo* info);
@@ -41,7 +42,8 @@ Image NewImage(const Source& source);
 // Throws when the decoder's library reads another size than the header walk did.
 void RequireSameSize(const Source& source, int64_t width, int64_t height);
 
-// Colour `c` with alpha `a` on white: (c * a + 255 * (255 - a)) / 255 rounded to nearest, in Pillow's integer form.
+// Colour `c` with alpha `a` on white: (c * a + 255 * (255 - a)) / 255 rounded to nearest, in
+// Pillow's integer form.
 inline uint8_t OnWhite(uint32_t c, uint32_t a) {
   const uint32_t u = c * a + 255 * (255 - a) + 128;
   return static_cast<uint8_t>((u + (u >> 8)) >> 8);

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// JPEG through libjpeg(-turbo) with its default settings (accurate integer DCT, smooth chroma upsampling), which are those
-// of Pillow. Errors leave the library by longjmp, so the functions between setjmp and the library own no C++ objects.
-// CMYK follows Pillow: values are stored inverted (Adobe's habit), RGB = (255 - K) - C * (255 - K) / 255.
+// JPEG through libjpeg(-turbo) with its default settings (accurate integer DCT, smooth chroma
+// upsampling), which are those of Pillow. Errors leave the library by longjmp, so the functions
+// between setjmp and the library own no C++ objects. CMYK follows Pillow: values are stored
+// inverted (Adobe's habit), RGB = (255 - K) - C * (255 - K) / 255.
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <string>
+#include <vector>
 
+// jpeglib.h needs FILE and size_t, jerror.h needs jpeglib.h.
+// clang-format off
 #include <jpeglib.h>
 #include <jerror.h>
-
-#include <algorithm>
-#include <string>
+// clang-format on
 
 #include "base/error.h"
 #include "base/log.h"
@@ -20,7 +23,8 @@
 namespace ingot::vision {
 namespace {
 
-// Real progressive files have about ten scans; each scan of a crafted one costs a walk over the whole picture.
+// Real progressive files have about ten scans; each scan of a crafted one costs a walk over the
+// whole picture.
 constexpr int kMaxScans = 200;
 
 struct Jpeg {
@@ -46,10 +50,14 @@ bool MeansDamage(int code) {
   switch (code) {
     case JWRN_HIT_MARKER:
     case JWRN_HUFF_BAD_CODE:
+#if defined(D_ARITH_CODING_SUPPORTED)
     case JWRN_ARITH_BAD_CODE:
+#endif
     case JWRN_MUST_RESYNC:
-    case JWRN_BOGUS_PROGRESSION: return true;
-    default: return false;
+    case JWRN_BOGUS_PROGRESSION:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -116,11 +124,14 @@ bool ReadRows(Jpeg* jpeg, uint8_t* rgb, uint8_t* scratch) {
 
 [[noreturn]] void Fail(const Jpeg& jpeg, const Source& source) {
   if (jpeg.cut_short) {
-    throw FormatError("{}: the JPEG file is cut short: its data ends after row {} of {}. Copy or download it again.",
-                      source.name, jpeg.cinfo.output_scanline, source.info.height);
+    throw FormatError(
+        "{}: the JPEG file is cut short: its data ends after row {} of {}. Copy or download it "
+        "again.",
+        source.name, jpeg.cinfo.output_scanline, source.info.height);
   }
-  throw FormatError("{}: damaged or unsupported JPEG data: {}. Save the picture again with another program.",
-                    source.name, jpeg.message[0] != '\0' ? jpeg.message : "the decoder stopped");
+  throw FormatError(
+      "{}: damaged or unsupported JPEG data: {}. Save the picture again with another program.",
+      source.name, jpeg.message[0] != '\0' ? jpeg.message : "the decoder stopped");
 }
 
 struct DestroyAtExit {
@@ -136,7 +147,8 @@ void ProbeJpeg(std::span<const std::byte> bytes, std::string_view name, ImageInf
   int exif = 0, xmp = 0;
   size_t at = 2;
   while (at + 4 <= size) {
-    // A marker is 0xff and a byte other than 0 and 0xff; fill bytes and stray bytes before it are skipped as libjpeg does.
+    // A marker is 0xff and a byte other than 0 and 0xff; fill bytes and stray bytes before it are
+    // skipped as libjpeg does.
     if (data[at] != 0xff || data[at + 1] == 0xff || data[at + 1] == 0) {
       ++at;
       continue;
@@ -149,21 +161,25 @@ void ProbeJpeg(std::span<const std::byte> bytes, std::string_view name, ImageInf
     const uint32_t length = Be16(data + at + 2);
     if (marker == 0xda || marker == 0xd9 || length < 2 || length > size - at - 2) break;
     const std::span<const uint8_t> body(data + at + 4, length - 2);
-    const bool frame = marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+    const bool frame =
+        marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
     if (frame && body.size() >= 6 && info->width == 0) {
       info->height = Be16(body.data() + 1);
       info->width = Be16(body.data() + 3);
-    } else if (marker == 0xe1 && body.size() >= 6 && std::memcmp(body.data(), "Exif\0\0", 6) == 0 && exif == 0) {
+    } else if (marker == 0xe1 && body.size() >= 6 && std::memcmp(body.data(), "Exif\0\0", 6) == 0 &&
+               exif == 0) {
       exif = ExifOrientation(body);
-    } else if (marker == 0xe1 && body.size() >= 28 && std::memcmp(body.data(), "http://ns.adobe.com/xap/1.0/", 28) == 0) {
+    } else if (marker == 0xe1 && body.size() >= 28 &&
+               std::memcmp(body.data(), "http://ns.adobe.com/xap/1.0/", 28) == 0) {
       xmp = XmpOrientation(body);
     }
     at += 2 + length;
   }
   if (info->width == 0 || info->height == 0) {
-    throw FormatError("{}: the JPEG file has no usable frame header (no size found in {} bytes). It is cut short or "
-                      "damaged; copy or download it again.",
-                      name, size);
+    throw FormatError(
+        "{}: the JPEG file has no usable frame header (no size found in {} bytes). It is cut short "
+        "or damaged; copy or download it again.",
+        name, size);
   }
   info->orientation = exif != 0 ? exif : (xmp != 0 ? xmp : 1);
 }
@@ -182,15 +198,21 @@ Image DecodeJpeg(const Source& source) {
   if (!ReadHeader(&jpeg, source)) Fail(jpeg, source);
   RequireSameSize(source, jpeg.cinfo.image_width, jpeg.cinfo.image_height);
   const int components = jpeg.cinfo.num_components;
-  if (jpeg.cinfo.jpeg_color_space == JCS_UNKNOWN || (components != 1 && components != 3 && components != 4)) {
-    throw FormatError("{}: a JPEG file of {} colour components; expected 1 (grey), 3 (RGB) or 4 (CMYK). Convert it to "
-                      "RGB.",
-                      source.name, components);
+  if (jpeg.cinfo.jpeg_color_space == JCS_UNKNOWN ||
+      (components != 1 && components != 3 && components != 4)) {
+    throw FormatError(
+        "{}: a JPEG file of {} colour components; expected 1 (grey), 3 (RGB) or 4 (CMYK). Convert "
+        "it to RGB.",
+        source.name, components);
   }
   Image image = NewImage(source);
   std::vector<uint8_t> scratch(IsCmyk(jpeg.cinfo) ? source.info.width * 4 : 0);
-  if (!ReadRows(&jpeg, image.rgb.data(), scratch.empty() ? nullptr : scratch.data())) Fail(jpeg, source);
-  if (jpeg.damaged) LogWarning("{}: damaged JPEG data was accepted ({})", source.name, jpeg.warning);
+  if (!ReadRows(&jpeg, image.rgb.data(), scratch.empty() ? nullptr : scratch.data())) {
+    Fail(jpeg, source);
+  }
+  if (jpeg.damaged) {
+    LogWarning("{}: damaged JPEG data was accepted ({})", source.name, jpeg.warning);
+  }
   return image;
 }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// PNG through libpng. Samples become 8 bits as follows: palettes are expanded, grey of 1, 2 and 4 bits is scaled, of 16 bits
-// the high byte is kept. Gamma, profiles and text are not looked at (the reference does not either).
-// Errors leave libpng by longjmp, so the functions between setjmp and the library own no C++ objects.
+// PNG through libpng. Samples become 8 bits as follows: palettes are expanded, grey of 1, 2 and 4
+// bits is scaled, of 16 bits the high byte is kept. Gamma, profiles and text are not looked at (the
+// reference does not either). Errors leave libpng by longjmp, so the functions between setjmp and
+// the library own no C++ objects.
+#include <png.h>
+
 #include <cmath>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
-
-#include <png.h>
-
 #include <string_view>
 #include <vector>
 
@@ -56,14 +56,18 @@ void OnRead(png_structp png, png_bytep out, size_t n) {
   self->at += n;
 }
 
-// Chunks that do not matter here: not parsed, so a broken profile or text does not refuse the picture and cannot cost memory.
+// Chunks that do not matter here: not parsed, so a broken profile or text does not refuse the
+// picture and cannot cost memory.
 void IgnoreMetadata(png_structp png) {
-  static const png_byte kChunks[] = "bKGD\0cHRM\0cICP\0eXIf\0gAMA\0hIST\0iCCP\0iTXt\0mDCV\0oFFs\0pCAL\0pHYs\0sBIT\0"
-                                    "sCAL\0sPLT\0sRGB\0sTER\0tEXt\0tIME\0zTXt";
-  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, kChunks, static_cast<int>(sizeof(kChunks) / 5));
+  static const png_byte kChunks[] =
+      "bKGD\0cHRM\0cICP\0eXIf\0gAMA\0hIST\0iCCP\0iTXt\0mDCV\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sR"
+      "GB\0sTER\0tEXt\0tIME\0zTXt";
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, kChunks,
+                              static_cast<int>(sizeof(kChunks) / 5));
 }
 
-// Reads up to the pixels and asks for 8-bit RGB, with alpha when the file has it and the policy wants it.
+// Reads up to the pixels and asks for 8-bit RGB, with alpha when the file has it and the policy
+// wants it.
 bool ReadHeader(Png* self, AlphaPolicy alpha) {
   if (setjmp(self->jump) != 0) return false;
   png_structp png = self->png;
@@ -85,8 +89,10 @@ bool ReadHeader(Png* self, AlphaPolicy alpha) {
   return true;
 }
 
-// `pixels` is the whole picture when stride > 0, else one row that is composited into `rgb` after each read.
-bool ReadRows(Png* self, uint8_t* pixels, size_t stride, int64_t width, int64_t height, uint8_t* rgb) {
+// `pixels` is the whole picture when stride > 0, else one row that is composited into `rgb` after
+// each read.
+bool ReadRows(Png* self, uint8_t* pixels, size_t stride, int64_t width, int64_t height,
+              uint8_t* rgb) {
   if (setjmp(self->jump) != 0) return false;
   for (int pass = 0; pass < self->passes; ++pass) {
     for (int64_t y = 0; y < height; ++y) {
@@ -99,11 +105,13 @@ bool ReadRows(Png* self, uint8_t* pixels, size_t stride, int64_t width, int64_t 
 
 [[noreturn]] void Fail(const Png& self, const Source& source) {
   if (self.cut_short) {
-    throw FormatError("{}: the PNG file is cut short: it ends after {} bytes, before its picture is complete. Copy or "
-                      "download it again.",
-                      source.name, source.size());
+    throw FormatError(
+        "{}: the PNG file is cut short: it ends after {} bytes, before its picture is complete. "
+        "Copy or download it again.",
+        source.name, source.size());
   }
-  throw FormatError("{}: damaged PNG data: {}. Copy or download it again.", source.name, self.message);
+  throw FormatError("{}: damaged PNG data: {}. Copy or download it again.", source.name,
+                    self.message);
 }
 
 // A palette index beyond the palette: libpng would show black.
@@ -113,8 +121,10 @@ void CheckPalette(const Png& self, const Source& source) {
   if (png_get_PLTE(self.png, self.info, &palette, &n_colors) == 0) return;
   const int max_index = png_get_palette_max(self.png, self.info);
   if (max_index >= n_colors) {
-    throw FormatError("{}: a pixel names palette entry {}, but the PNG palette has {} entries. The file is damaged.",
-                      source.name, max_index, n_colors);
+    throw FormatError(
+        "{}: a pixel names palette entry {}, but the PNG palette has {} entries. The file is "
+        "damaged.",
+        source.name, max_index, n_colors);
   }
 }
 
@@ -139,13 +149,16 @@ int Channels(int color) {
   return color <= 6 ? kSamples[color] : 0;
 }
 
-// Deflate cannot shrink by more than 1032 to 1: a small file that claims a huge picture is refused before the picture's
-// memory is asked for.
-void CheckPlausible(std::span<const std::byte> bytes, std::string_view name, const ImageInfo& info, int bits_per_pixel) {
+// Deflate cannot shrink by more than 1032 to 1: a small file that claims a huge picture is refused
+// before the picture's memory is asked for.
+void CheckPlausible(std::span<const std::byte> bytes, std::string_view name, const ImageInfo& info,
+                    int bits_per_pixel) {
   const double row_bytes = std::ceil(static_cast<double>(info.width) * bits_per_pixel / 8);
   if (row_bytes * static_cast<double>(info.height) > 1032.0 * static_cast<double>(bytes.size())) {
-    throw FormatError("{}: {} bytes cannot hold the {} x {} pixels that the PNG header claims. The file is damaged.",
-                      name, bytes.size(), info.width, info.height);
+    throw FormatError(
+        "{}: {} bytes cannot hold the {} x {} pixels that the PNG header claims. The file is "
+        "damaged.",
+        name, bytes.size(), info.width, info.height);
   }
 }
 
@@ -155,18 +168,21 @@ void ProbePng(std::span<const std::byte> bytes, std::string_view name, ImageInfo
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   Chunk chunk;
   size_t at = kSignature;
-  if (!NextChunk(data, bytes.size(), &at, &chunk) || chunk.type != "IHDR" || chunk.body.size() != 13) {
-    throw FormatError("{}: the PNG file does not begin with a complete IHDR chunk. It is cut short or damaged; copy or "
-                      "download it again.",
-                      name);
+  if (!NextChunk(data, bytes.size(), &at, &chunk) || chunk.type != "IHDR" ||
+      chunk.body.size() != 13) {
+    throw FormatError(
+        "{}: the PNG file does not begin with a complete IHDR chunk. It is cut short or damaged; "
+        "copy or download it again.",
+        name);
   }
   const uint32_t width = Be32(chunk.body.data()), height = Be32(chunk.body.data() + 4);
   const int depth = chunk.body[8], channels = Channels(chunk.body[9]);
-  if (width < 1 || height < 1 || width > PNG_UINT_31_MAX || height > PNG_UINT_31_MAX || depth < 1 || depth > 16 ||
-      channels == 0) {
-    throw FormatError("{}: the PNG header says {} x {} pixels, bit depth {}, colour type {}: impossible. The file is "
-                      "damaged.",
-                      name, width, height, depth, chunk.body[9]);
+  if (width < 1 || height < 1 || width > PNG_UINT_31_MAX || height > PNG_UINT_31_MAX || depth < 1 ||
+      depth > 16 || channels == 0) {
+    throw FormatError(
+        "{}: the PNG header says {} x {} pixels, bit depth {}, colour type {}: impossible. The "
+        "file is damaged.",
+        name, width, height, depth, chunk.body[9]);
   }
   info->width = width;
   info->height = height;
@@ -190,20 +206,26 @@ Image DecodePng(const Source& source) {
   if (self.png != nullptr) self.info = png_create_info_struct(self.png);
   if (self.info == nullptr) throw ResourceError("{}: no memory for the PNG decoder", source.name);
   if (!ReadHeader(&self, source.options.alpha)) Fail(self, source);
-  RequireSameSize(source, png_get_image_width(self.png, self.info), png_get_image_height(self.png, self.info));
+  RequireSameSize(source, png_get_image_width(self.png, self.info),
+                  png_get_image_height(self.png, self.info));
   const int64_t width = source.info.width, height = source.info.height;
   const size_t row_bytes = png_get_rowbytes(self.png, self.info);
-  if ((self.channels != 3 && self.channels != 4) || row_bytes != static_cast<size_t>(width * self.channels)) {
-    throw InternalError("{}: libpng gives rows of {} bytes, {} channels", source.name, row_bytes, self.channels);
+  if ((self.channels != 3 && self.channels != 4) ||
+      row_bytes != static_cast<size_t>(width * self.channels)) {
+    throw InternalError("{}: libpng gives rows of {} bytes, {} channels", source.name, row_bytes,
+                        self.channels);
   }
   Image image = NewImage(source);
   if (self.channels == 3) {
     if (!ReadRows(&self, image.rgb.data(), row_bytes, width, height, nullptr)) Fail(self, source);
   } else {
-    // Interlaced passes fill the picture in seven rounds and need all of it; else one row at a time.
+    // Interlaced passes fill the picture in seven rounds and need all of it; else one row at a
+    // time.
     const bool whole = self.passes > 1;
     std::vector<uint8_t> rgba(whole ? row_bytes * height : row_bytes);
-    if (!ReadRows(&self, rgba.data(), whole ? row_bytes : 0, width, height, image.rgb.data())) Fail(self, source);
+    if (!ReadRows(&self, rgba.data(), whole ? row_bytes : 0, width, height, image.rgb.data())) {
+      Fail(self, source);
+    }
     if (whole) CompositeOnWhite(rgba.data(), width * height, image.rgb.data());
   }
   CheckPalette(self, source);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// WebP through libwebp. Of an animation the first frame is taken, placed on its canvas (transparent where the frame does not
-// reach). Container: developers.google.com/speed/webp/docs/riff_container.
+// WebP through libwebp. Of an animation the first frame is taken, placed on its canvas (transparent
+// where the frame does not reach). Container: developers.google.com/speed/webp/docs/riff_container.
 #include <webp/decode.h>
 #include <webp/demux.h>
 
@@ -17,20 +17,27 @@ namespace {
 
 std::string_view StatusText(VP8StatusCode status) {
   switch (status) {
-    case VP8_STATUS_OUT_OF_MEMORY: return "not enough memory";
-    case VP8_STATUS_BITSTREAM_ERROR: return "bit stream error";
-    case VP8_STATUS_UNSUPPORTED_FEATURE: return "unsupported feature";
+    case VP8_STATUS_OUT_OF_MEMORY:
+      return "not enough memory";
+    case VP8_STATUS_BITSTREAM_ERROR:
+      return "bit stream error";
+    case VP8_STATUS_UNSUPPORTED_FEATURE:
+      return "unsupported feature";
     case VP8_STATUS_SUSPENDED:
-    case VP8_STATUS_NOT_ENOUGH_DATA: return "the file is cut short";
-    default: return "the decoder stopped";
+    case VP8_STATUS_NOT_ENOUGH_DATA:
+      return "the file is cut short";
+    default:
+      return "the decoder stopped";
   }
 }
 
 [[noreturn]] void Fail(std::string_view name, std::string_view what) {
-  throw FormatError("{}: cannot decode the WebP picture: {}. Copy or download it again.", name, what);
+  throw FormatError("{}: cannot decode the WebP picture: {}. Copy or download it again.", name,
+                    what);
 }
 
-// EXIF and XMP chunks of the RIFF container: four letters, little-endian length, body padded to even length.
+// EXIF and XMP chunks of the RIFF container: four letters, little-endian length, body padded to
+// even length.
 int FindOrientation(const uint8_t* data, size_t size) {
   int exif = 0, xmp = 0;
   for (size_t at = 12; size - at >= 8;) {
@@ -52,8 +59,10 @@ struct Frame {
   int64_t left, top, width, height;
 };
 
-// Decodes the frame's pixels (3 or 4 channels) into `out`, the top left corner of a canvas with rows of `stride` bytes.
-void DecodeInto(const Source& source, const Frame& frame, int channels, uint8_t* out, size_t stride) {
+// Decodes the frame's pixels (3 or 4 channels) into `out`, the top left corner of a canvas with
+// rows of `stride` bytes.
+void DecodeInto(const Source& source, const Frame& frame, int channels, uint8_t* out,
+                size_t stride) {
   WebPDecoderConfig config;
   if (!WebPInitDecoderConfig(&config)) throw InternalError("libwebp does not match its header");
   config.output.colorspace = channels == 4 ? MODE_RGBA : MODE_RGB;
@@ -92,7 +101,8 @@ void DecodeFirstFrame(const Source& source, Image* image) {
   if (demuxer == nullptr) Fail(source.name, "the animation is cut short or damaged");
   WebPIterator it;
   if (!WebPDemuxGetFrame(demuxer.get(), 1, &it)) Fail(source.name, "the animation has no frame");
-  const Frame frame{it.fragment.bytes, it.fragment.size, it.x_offset, it.y_offset, it.width, it.height};
+  const Frame frame{it.fragment.bytes, it.fragment.size, it.x_offset,
+                    it.y_offset,       it.width,         it.height};
   const bool has_alpha = it.has_alpha != 0;
   WebPDemuxReleaseIterator(&it);  // the bytes belong to `source`
   if (frame.left < 0 || frame.top < 0 || frame.width < 1 || frame.height < 1 ||

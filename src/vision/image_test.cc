@@ -39,16 +39,24 @@ TEST(ImageFormatTest, ContentDecidesNotTheName) {
 
 TEST(ImageFormatTest, OtherContentIsNamed) {
   EXPECT_THAT(Refusal(""), HasSubstr("the picture: is empty"));
-  EXPECT_THAT(Refusal(std::string("\0\0\0\x18""ftypheic....", 16)), HasSubstr("HEIC"));
-  EXPECT_THAT(Refusal(std::string("\0\0\0\x18""ftypavif....", 16)), HasSubstr("AVIF"));
+  EXPECT_THAT(Refusal(std::string("\0\0\0\x18"
+                                  "ftypheic....",
+                                  16)),
+              HasSubstr("HEIC"));
+  EXPECT_THAT(Refusal(std::string("\0\0\0\x18"
+                                  "ftypavif....",
+                                  16)),
+              HasSubstr("AVIF"));
   EXPECT_THAT(Refusal("<!DOCTYPE html><html>"), HasSubstr("HTML"));
   EXPECT_THAT(Refusal("version https://git-lfs.github.com/spec/v1"), HasSubstr("Git LFS"));
   EXPECT_THAT(Refusal("hello"), HasSubstr("expected a JPEG, PNG, WebP, GIF or BMP"));
 }
 
 TEST(ImageLimitsTest, BombsAreRefusedBeforeMemoryIsAskedFor) {
-  EXPECT_THAT(Refusal(PngWithSize(Picture("one.png"), 100'000, 100'000)), HasSubstr("100000 x 100000"));
-  EXPECT_THAT(Refusal(PngWithSize(Picture("one.png"), 0x7fffffff, 0x7fffffff)), HasSubstr("cannot hold"));
+  EXPECT_THAT(Refusal(PngWithSize(Picture("one.png"), 100'000, 100'000)),
+              HasSubstr("100000 x 100000"));
+  EXPECT_THAT(Refusal(PngWithSize(Picture("one.png"), 0x7fffffff, 0x7fffffff)),
+              HasSubstr("cannot hold"));
   // Within the limit of pixels, but far more than the bytes can hold.
   EXPECT_THAT(Refusal(PngWithSize(Picture("one.png"), 10'000, 10'000)), HasSubstr("cannot hold"));
 
@@ -56,12 +64,18 @@ TEST(ImageLimitsTest, BombsAreRefusedBeforeMemoryIsAskedFor) {
   gif.replace(6, 4, "\xff\xff\xff\xff");
   EXPECT_THAT(Refusal(gif), HasSubstr("65535"));
 
-  const std::string big_bmp = MakeBmp({.width = 100'000, .height = 100'000, .pixels = std::string(64, 'x')});
+  const std::string big_bmp =
+      MakeBmp({.width = 100'000, .height = 100'000, .pixels = std::string(64, 'x')});
   EXPECT_THAT(Refusal(big_bmp), HasSubstr("cut short"));
-  const std::string rle_bmp = MakeBmp({.width = 100'000, .height = 100'000, .bits = 8, .compression = 1,
-                                       .palette = std::string(4, 'x'), .pixels = std::string("\0\1", 2)});
+  const std::string rle_bmp = MakeBmp({.width = 100'000,
+                                       .height = 100'000,
+                                       .bits = 8,
+                                       .compression = 1,
+                                       .palette = std::string(4, 'x'),
+                                       .pixels = std::string("\0\1", 2)});
   EXPECT_THAT(Refusal(rle_bmp), HasSubstr("more than the limit"));
-  const std::string huge_bmp = MakeBmp({.width = 0x7fffffff, .height = -0x7fffffff - 1, .pixels = "x"});
+  const std::string huge_bmp =
+      MakeBmp({.width = 0x7fffffff, .height = -0x7fffffff - 1, .pixels = "x"});
   EXPECT_NE(Refusal(huge_bmp), "");
 
   // WebP: an extended header with a canvas of 16777216 x 255 and of 16384 x 16384 pixels.
@@ -112,7 +126,8 @@ TEST(ImageDamageTest, CutFilesAreRefused) {
       const size_t length = i < 20 ? file.size() * i / 20 : file.size() - (1 << (i - 20));
       ++n_total;
       try {
-        EXPECT_EQ(Decode(file.substr(0, length)).rgb, whole.rgb) << "cut at " << length << " of " << file.size();
+        EXPECT_EQ(Decode(file.substr(0, length)).rgb, whole.rgb)
+            << "cut at " << length << " of " << file.size();
       } catch (const FormatError& error) {
         EXPECT_THAT(error.what(), HasSubstr("the picture"));
         ++n_refused;
@@ -135,7 +150,8 @@ TEST(ImageDamageTest, DamagedJpegIsRefusedUnlessAccepted) {
   EXPECT_THAT(Refusal(file), HasSubstr("damaged"));
   DecodeOptions options;
   options.accept_damaged = true;
-  const Image image = DecodeImage(Bytes(file), options, "a damaged picture (expected warning of this test)");
+  const Image image =
+      DecodeImage(Bytes(file), options, "a damaged picture (expected warning of this test)");
   EXPECT_EQ(image.width, 200);
 }
 
@@ -165,7 +181,8 @@ TEST(OrientationTest, ExifOfBothByteOrders) {
       }
     }
     const std::string nine = MakeExif(9, little);
-    EXPECT_EQ(vision::ExifOrientation({reinterpret_cast<const uint8_t*>(nine.data()), nine.size()}), 0);
+    EXPECT_EQ(vision::ExifOrientation({reinterpret_cast<const uint8_t*>(nine.data()), nine.size()}),
+              0);
   }
 }
 
@@ -180,12 +197,13 @@ TEST(OrientationTest, XmpAttributeAndElement) {
 }
 
 TEST(OrientationTest, EightWaysOfTurning) {
-  // a b     The letters are where EXIF says they are: value 6 = row 0 is the right side, column 0 the top.
-  // c d
-  // e f
+  // a b     The letters are where EXIF says they are: value 6 = row 0 is the right side, column 0
+  // the top. c d e f
   Image image{2, 3, {}};
-  for (char c : std::string("abcdef")) image.rgb.insert(image.rgb.end(), 3, static_cast<uint8_t>(c));
-  const char* expected[9] = {"", "abcdef", "badcfe", "fedcba", "efcdab", "acebdf", "ecafdb", "fdbeca", "bdface"};
+  for (char c : std::string("abcdef"))
+    image.rgb.insert(image.rgb.end(), 3, static_cast<uint8_t>(c));
+  const char* expected[9] = {"",       "abcdef", "badcfe", "fedcba", "efcdab",
+                             "acebdf", "ecafdb", "fdbeca", "bdface"};
   for (int value = 1; value <= 8; ++value) {
     const Image turned = vision::ApplyOrientation(image, value);
     EXPECT_EQ(turned.width, value >= 5 ? 3 : 2);
@@ -197,7 +215,8 @@ TEST(OrientationTest, EightWaysOfTurning) {
 }
 
 TEST(OrientationTest, PngAndSwitch) {
-  const std::string file = PngWithChunk(Picture("tiny3x5.png"), PngChunk("eXIf", MakeExif(6, true)));
+  const std::string file =
+      PngWithChunk(Picture("tiny3x5.png"), PngChunk("eXIf", MakeExif(6, true)));
   DecodeOptions options;
   const ImageInfo info = ProbeImage(Bytes(file), options, "x");
   EXPECT_EQ(info.orientation, 6);
@@ -220,7 +239,8 @@ TEST(AlphaTest, ColourKeyOfGreyPng) {
   // grey.png with a tRNS chunk that makes its first grey level transparent.
   const std::string file = Picture("grey.png");
   const int level = PixelAt(Decode(file), 0, 0)[0];
-  const std::string keyed = PngWithChunk(file, PngChunk("tRNS", std::string{'\0', static_cast<char>(level)}));
+  const std::string keyed =
+      PngWithChunk(file, PngChunk("tRNS", std::string{'\0', static_cast<char>(level)}));
   EXPECT_EQ(PixelAt(Decode(keyed), 0, 0), (Rgb{255, 255, 255}));
   EXPECT_EQ(PixelAt(Decode(keyed, AlphaPolicy::kDrop), 0, 0), (Rgb{level, level, level}));
 }
@@ -229,7 +249,8 @@ TEST(GifTest, FrameSmallerThanItsCanvas) {
   // Canvas 3 x 2, palette of 4, frame of 2 x 1 at (1, 1) with indices 1 and 2, index 1 transparent.
   const std::string palette("\x0a\x0b\x0c\x14\x15\x16\x1e\x1f\x20\x28\x29\x2a", 12);
   const std::string control("\x21\xf9\x04\x01\0\0\x01\0", 8);
-  const std::string frame = "\x2c" + Le16(1) + Le16(1) + Le16(2) + Le16(1) + std::string("\0\x02\x02\x8c\x0a\0", 6);
+  const std::string frame =
+      "\x2c" + Le16(1) + Le16(1) + Le16(2) + Le16(1) + std::string("\0\x02\x02\x8c\x0a\0", 6);
   const std::string head = "GIF89a" + Le16(3) + Le16(2) + std::string("\x81\0\0", 3) + palette;
   const Image opaque = Decode(head + frame + ";");
   EXPECT_EQ(PixelAt(opaque, 0, 0), (Rgb{10, 11, 12}));
@@ -239,7 +260,8 @@ TEST(GifTest, FrameSmallerThanItsCanvas) {
   EXPECT_EQ(PixelAt(white, 0, 0), (Rgb{255, 255, 255}));
   EXPECT_EQ(PixelAt(white, 1, 1), (Rgb{255, 255, 255}));
   EXPECT_EQ(PixelAt(white, 2, 1), (Rgb{30, 31, 32}));
-  EXPECT_EQ(PixelAt(Decode(head + control + frame + ";", AlphaPolicy::kDrop), 0, 0), (Rgb{20, 21, 22}));
+  EXPECT_EQ(PixelAt(Decode(head + control + frame + ";", AlphaPolicy::kDrop), 0, 0),
+            (Rgb{20, 21, 22}));
 }
 
 TEST(WebpTest, FirstFrameOfAnAnimation) {
@@ -258,11 +280,13 @@ class BmpTest : public ::testing::Test {
 
 TEST_F(BmpTest, IndexedDepths) {
   for (int bits : {1, 4, 8}) {
-    const char top = bits == 1 ? '\x40' : bits == 4 ? '\x01' : '\0';  // indices 0 1
+    const char top = bits == 1 ? '\x40' : bits == 4 ? '\x01' : '\0';     // indices 0 1
     const char bottom = bits == 1 ? '\x80' : bits == 4 ? '\x10' : '\1';  // indices 1 0
-    const std::string pixels = std::string{bottom, '\0', '\0', '\0'} + (bits == 8 ? std::string("\0\1\0\0", 4)
-                                                                                 : std::string{top, '\0', '\0', '\0'});
-    const Image image = Decode(MakeBmp({.bits = static_cast<uint16_t>(bits), .palette = palette_, .pixels = pixels}));
+    const std::string pixels =
+        std::string{bottom, '\0', '\0', '\0'} +
+        (bits == 8 ? std::string("\0\1\0\0", 4) : std::string{top, '\0', '\0', '\0'});
+    const Image image = Decode(
+        MakeBmp({.bits = static_cast<uint16_t>(bits), .palette = palette_, .pixels = pixels}));
     EXPECT_EQ(PixelAt(image, 0, 0), (Rgb{3, 2, 1})) << bits;
     EXPECT_EQ(PixelAt(image, 1, 0), (Rgb{13, 12, 11})) << bits;
     EXPECT_EQ(PixelAt(image, 0, 1), (Rgb{13, 12, 11})) << bits;
@@ -278,17 +302,25 @@ TEST_F(BmpTest, ColourDepthsAndRowOrder) {
   const Image down = Decode(MakeBmp({.height = -2, .pixels = rows24}));
   EXPECT_EQ(PixelAt(down, 0, 0), (Rgb{3, 2, 1}));
   // 16 bits: five each, scaled by 255 / 31 and cut off as in Pillow.
-  const Image five = Decode(MakeBmp({.height = 1, .bits = 16, .pixels = Le16(31 << 10 | 16 << 5 | 1) + Le16(0)}));
+  const Image five =
+      Decode(MakeBmp({.height = 1, .bits = 16, .pixels = Le16(31 << 10 | 16 << 5 | 1) + Le16(0)}));
   EXPECT_EQ(PixelAt(five, 0, 0), (Rgb{255, 16 * 255 / 31, 255 / 31}));
   const std::string masks = Le32(0xf800) + Le32(0x07e0) + Le32(0x001f);
-  const Image six = Decode(
-      MakeBmp({.height = 1, .bits = 16, .compression = 3, .masks = masks, .pixels = Le16(33 << 5) + Le16(0xffff)}));
+  const Image six = Decode(MakeBmp({.height = 1,
+                                    .bits = 16,
+                                    .compression = 3,
+                                    .masks = masks,
+                                    .pixels = Le16(33 << 5) + Le16(0xffff)}));
   EXPECT_EQ(PixelAt(six, 0, 0), (Rgb{0, 33 * 255 / 63, 0}));
   EXPECT_EQ(PixelAt(six, 1, 0), (Rgb{255, 255, 255}));
-  const Image plain32 = Decode(MakeBmp({.height = 1, .bits = 32, .pixels = Le32(0x00010203) + Le32(0xff040506)}));
+  const Image plain32 =
+      Decode(MakeBmp({.height = 1, .bits = 32, .pixels = Le32(0x00010203) + Le32(0xff040506)}));
   EXPECT_EQ(PixelAt(plain32, 0, 0), (Rgb{1, 2, 3}));
   const std::string with_alpha = Le32(0xff0000) + Le32(0xff00) + Le32(0xff) + Le32(0xff000000);
-  const std::string alpha32 = MakeBmp({.height = 1, .bits = 32, .compression = 6, .masks = with_alpha,
+  const std::string alpha32 = MakeBmp({.height = 1,
+                                       .bits = 32,
+                                       .compression = 6,
+                                       .masks = with_alpha,
                                        .pixels = Le32(0x00010203) + Le32(0xff040506)});
   EXPECT_EQ(PixelAt(Decode(alpha32), 0, 0), (Rgb{255, 255, 255}));
   EXPECT_EQ(PixelAt(Decode(alpha32), 1, 0), (Rgb{4, 5, 6}));
@@ -298,21 +330,26 @@ TEST_F(BmpTest, ColourDepthsAndRowOrder) {
 TEST_F(BmpTest, RunLengths) {
   // Lower row: run of two 1s; end of line; upper row: literal 0 1 1 with padding; end.
   const std::string rle8("\3\1\0\0\0\3\0\1\1\0\0\1", 12);
-  const Image a = Decode(MakeBmp({.width = 3, .bits = 8, .compression = 1, .palette = palette_, .pixels = rle8}));
+  const Image a = Decode(
+      MakeBmp({.width = 3, .bits = 8, .compression = 1, .palette = palette_, .pixels = rle8}));
   EXPECT_EQ(PixelAt(a, 2, 1), (Rgb{13, 12, 11}));
   EXPECT_EQ(PixelAt(a, 0, 0), (Rgb{3, 2, 1}));
   EXPECT_EQ(PixelAt(a, 1, 0), (Rgb{13, 12, 11}));
   // RLE4: five pixels 1 0 1 0 1; jump one right and one up; one pixel 1; end.
   const std::string rle4("\5\x10\0\0\0\2\1\0\1\x10\0\1", 12);
-  const Image b = Decode(MakeBmp({.width = 5, .bits = 4, .compression = 2, .palette = palette_, .pixels = rle4}));
+  const Image b = Decode(
+      MakeBmp({.width = 5, .bits = 4, .compression = 2, .palette = palette_, .pixels = rle4}));
   EXPECT_EQ(PixelAt(b, 0, 1), (Rgb{13, 12, 11}));
   EXPECT_EQ(PixelAt(b, 1, 1), (Rgb{3, 2, 1}));
   EXPECT_EQ(PixelAt(b, 1, 0), (Rgb{13, 12, 11}));
   EXPECT_EQ(PixelAt(b, 0, 0), (Rgb{3, 2, 1}));
   const std::string outside("\7\1\0\1", 4);
-  EXPECT_THAT(Refusal(MakeBmp({.width = 5, .bits = 8, .compression = 1, .palette = palette_, .pixels = outside})),
-              HasSubstr("leaves the picture"));
-  EXPECT_THAT(Refusal(MakeBmp({.width = 5, .bits = 8, .compression = 1, .palette = palette_, .pixels = "\1"})),
+  EXPECT_THAT(
+      Refusal(MakeBmp(
+          {.width = 5, .bits = 8, .compression = 1, .palette = palette_, .pixels = outside})),
+      HasSubstr("leaves the picture"));
+  EXPECT_THAT(Refusal(MakeBmp(
+                  {.width = 5, .bits = 8, .compression = 1, .palette = palette_, .pixels = "\1"})),
               HasSubstr("cut short"));
 }
 
@@ -324,8 +361,10 @@ TEST_F(BmpTest, ImpossibleHeadersAreRefused) {
   EXPECT_THAT(Refusal(MakeBmp({.height = 1, .bits = 8, .palette = palette_, .pixels = "\5\5\5\5"})),
               HasSubstr("palette entry 5"));
   const std::string masks = Le32(0xff00) + Le32(0xff00) + Le32(0xff);
-  EXPECT_THAT(Refusal(MakeBmp({.height = 1, .bits = 32, .compression = 3, .masks = masks, .pixels = "12345678"})),
-              HasSubstr("masks"));
+  EXPECT_THAT(
+      Refusal(MakeBmp(
+          {.height = 1, .bits = 32, .compression = 3, .masks = masks, .pixels = "12345678"})),
+      HasSubstr("masks"));
 }
 
 TEST(ImageNamesTest, FormatNames) {

@@ -15,7 +15,9 @@ struct TiffReader {
   std::span<const uint8_t> bytes;
   bool little;
 
-  bool Has(uint64_t offset, uint64_t n) const { return offset <= bytes.size() && n <= bytes.size() - offset; }
+  bool Has(uint64_t offset, uint64_t n) const {
+    return offset <= bytes.size() && n <= bytes.size() - offset;
+  }
   uint32_t U16(uint64_t at) const {
     return little ? bytes[at] | bytes[at + 1] << 8 : bytes[at + 1] | bytes[at] << 8;
   }
@@ -24,15 +26,20 @@ struct TiffReader {
   }
 };
 
-// Value of a directory entry of 12 bytes: tag, type, count, value (left-justified when shorter than 4 bytes).
+// Value of a directory entry of 12 bytes: tag, type, count, value (left-justified when shorter than
+// 4 bytes).
 uint32_t EntryValue(const TiffReader& reader, uint64_t entry) {
   constexpr uint32_t kByte = 1, kShort = 3, kLong = 4;
   if (reader.U32(entry + 4) != 1) return 0;
   switch (reader.U16(entry + 2)) {
-    case kByte: return reader.bytes[entry + 8];
-    case kShort: return reader.U16(entry + 8);
-    case kLong: return reader.U32(entry + 8);
-    default: return 0;
+    case kByte:
+      return reader.bytes[entry + 8];
+    case kShort:
+      return reader.U16(entry + 8);
+    case kLong:
+      return reader.U32(entry + 8);
+    default:
+      return 0;
   }
 }
 
@@ -42,14 +49,22 @@ struct Position {
 };
 Position StoredPosition(int orientation, int64_t x, int64_t y, int64_t w, int64_t h) {
   switch (orientation) {
-    case 2: return {w - 1 - x, y};
-    case 3: return {w - 1 - x, h - 1 - y};
-    case 4: return {x, h - 1 - y};
-    case 5: return {y, x};
-    case 6: return {y, h - 1 - x};
-    case 7: return {w - 1 - y, h - 1 - x};
-    case 8: return {w - 1 - y, x};
-    default: return {x, y};
+    case 2:
+      return {w - 1 - x, y};
+    case 3:
+      return {w - 1 - x, h - 1 - y};
+    case 4:
+      return {x, h - 1 - y};
+    case 5:
+      return {y, x};
+    case 6:
+      return {y, h - 1 - x};
+    case 7:
+      return {w - 1 - y, h - 1 - x};
+    case 8:
+      return {w - 1 - y, x};
+    default:
+      return {x, y};
   }
 }
 
@@ -106,7 +121,8 @@ Image ApplyOrientation(Image image, int orientation) {
   uint8_t* to = out.rgb.data();
   for (int64_t y = 0; y < out.height; ++y) {
     int64_t from = offset(0, y);
-    for (int64_t x = 0; x < out.width; ++x, from += step, to += 3) std::memcpy(to, &image.rgb[from], 3);
+    for (int64_t x = 0; x < out.width; ++x, from += step, to += 3)
+      std::memcpy(to, &image.rgb[from], 3);
   }
   return out;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Patch rows. With merge block (bh, bw) and patch (ih, iw) inside it, a patch at (t, bh * merge + ih, bw * merge + iw) is row
+// Patch rows. With merge block (bh, bw) and patch (ih, iw) inside it, a patch at (t, bh * merge +
+// ih, bw * merge + iw) is row
 //   (((t * (gh / merge) + bh) * (gw / merge) + bw) * merge + ih) * merge + iw
-// so that the merge^2 patches of one visual token are consecutive; inside a row the order is channel, frame, y, x.
+// so that the merge^2 patches of one visual token are consecutive; inside a row the order is
+// channel, frame, y, x.
 #include "vision/patchify.h"
 
 #include <algorithm>
@@ -15,10 +17,10 @@ namespace {
 
 constexpr int64_t kChannels = 3;
 
-// One patch of one frame: `out` is the start of the patch's row plus the offset of the frame; channels are
-// temporal_patch * patch^2 values apart.
-void WritePatch(const Image& frame, int64_t top, int64_t left, int64_t patch, int64_t channel_stride,
-                const NormalizeTable& table, float* out) {
+// One patch of one frame: `out` is the start of the patch's row plus the offset of the frame;
+// channels are temporal_patch * patch^2 values apart.
+void WritePatch(const Image& frame, int64_t top, int64_t left, int64_t patch,
+                int64_t channel_stride, const NormalizeTable& table, float* out) {
   for (int64_t y = 0; y < patch; ++y) {
     const uint8_t* pixel = &frame.rgb[((top + y) * frame.width + left) * kChannels];
     float* r = out + y * patch;
@@ -39,13 +41,15 @@ NormalizeTable MakeNormalizeTable(const PreprocessParams& params, PreprocessBack
   for (int c = 0; c < kChannels; ++c) {
     const float mean = params.mean[c], std = params.std[c];
     if (!(std > 0.0f)) {
-      throw UserError("picture processor: image_std of channel {} is {}; expected a positive number. Check "
-                      "preprocessor_config.json.",
-                      c, std);
+      throw UserError(
+          "picture processor: image_std of channel {} is {}; expected a positive number. Check "
+          "preprocessor_config.json.",
+          c, std);
     }
     for (int value = 0; value < 256; ++value) {
       if (backend == PreprocessBackend::kTorchvision) {
-        // Rescale and normalise in one step; the constants are rounded to float32 before they are multiplied.
+        // Rescale and normalise in one step; the constants are rounded to float32 before they are
+        // multiplied.
         const float fused_mean = mean * 255.0f, fused_std = std * 255.0f;
         table[c][value] = (static_cast<float>(value) - fused_mean) / fused_std;
       } else {
@@ -60,27 +64,28 @@ NormalizeTable MakeNormalizeTable(const PreprocessParams& params, PreprocessBack
 PatchGrid GridOf(int64_t n_frames, ImageSize size, const PreprocessParams& params) {
   if (n_frames < 1 || size.height < 1 || size.width < 1 || size.height % params.factor() != 0 ||
       size.width % params.factor() != 0) {
-    throw InternalError("{} frames of {} x {} do not divide into blocks of {}", n_frames, size.width, size.height,
-                        params.factor());
+    throw InternalError("{} frames of {} x {} do not divide into blocks of {}", n_frames,
+                        size.width, size.height, params.factor());
   }
-  return {(n_frames + params.temporal_patch - 1) / params.temporal_patch, size.height / params.patch,
-          size.width / params.patch};
+  return {(n_frames + params.temporal_patch - 1) / params.temporal_patch,
+          size.height / params.patch, size.width / params.patch};
 }
 
-void Patchify(std::span<const Image> frames, const PreprocessParams& params, PreprocessBackend backend,
-              std::span<float> out) {
+void Patchify(std::span<const Image> frames, const PreprocessParams& params,
+              PreprocessBackend backend, std::span<float> out) {
   if (frames.empty()) throw InternalError("patches of no frames");
   const ImageSize size{frames[0].height, frames[0].width};
   const PatchGrid grid = GridOf(static_cast<int64_t>(frames.size()), size, params);
   const int64_t p = params.patch, merge = params.merge, plane = p * p;
   const int64_t row_values = kChannels * params.temporal_patch * plane;
   if (static_cast<int64_t>(out.size()) != grid.n_patches() * row_values) {
-    throw InternalError("patches of grid {}x{}x{} in {} values", grid.t, grid.h, grid.w, out.size());
+    throw InternalError("patches of grid {}x{}x{} in {} values", grid.t, grid.h, grid.w,
+                        out.size());
   }
   for (const Image& frame : frames) {
     if (frame.height != size.height || frame.width != size.width) {
-      throw InternalError("frames of {} x {} and {} x {} in one video", size.width, size.height, frame.width,
-                          frame.height);
+      throw InternalError("frames of {} x {} and {} x {} in one video", size.width, size.height,
+                          frame.width, frame.height);
     }
   }
   const NormalizeTable table = MakeNormalizeTable(params, backend);
@@ -88,8 +93,10 @@ void Patchify(std::span<const Image> frames, const PreprocessParams& params, Pre
   // One unit of work is one row of merge blocks of one temporal patch: a contiguous part of `out`.
   ParallelFor(grid.t * blocks_high, 1, [&](size_t begin, size_t end) {
     for (size_t unit = begin; unit < end; ++unit) {
-      const int64_t t = static_cast<int64_t>(unit) / blocks_high, bh = static_cast<int64_t>(unit) % blocks_high;
-      float* row = out.data() + static_cast<int64_t>(unit) * blocks_wide * merge * merge * row_values;
+      const int64_t t = static_cast<int64_t>(unit) / blocks_high,
+                    bh = static_cast<int64_t>(unit) % blocks_high;
+      float* row =
+          out.data() + static_cast<int64_t>(unit) * blocks_wide * merge * merge * row_values;
       for (int64_t patch = 0; patch < blocks_wide * merge * merge; ++patch, row += row_values) {
         const int64_t bw = patch / (merge * merge), ih = patch / merge % merge, iw = patch % merge;
         for (int64_t dt = 0; dt < params.temporal_patch; ++dt) {
@@ -102,15 +109,16 @@ void Patchify(std::span<const Image> frames, const PreprocessParams& params, Pre
             }
             continue;
           }
-          WritePatch(frames[index], (bh * merge + ih) * p, (bw * merge + iw) * p, p, params.temporal_patch * plane,
-                     table, row + dt * plane);
+          WritePatch(frames[index], (bh * merge + ih) * p, (bw * merge + iw) * p, p,
+                     params.temporal_patch * plane, table, row + dt * plane);
         }
       }
     }
   });
 }
 
-Patches PreprocessImage(const Image& image, const PreprocessParams& params, PreprocessBackend backend) {
+Patches PreprocessImage(const Image& image, const PreprocessParams& params,
+                        PreprocessBackend backend) {
   const ImageSize size = SmartResize(image.height, image.width, params);
   Patches patches;
   patches.grid = GridOf(1, size, params);

@@ -31,11 +31,13 @@ void PpmStream::ParseHeader() {
   const int64_t height = width > 0 ? TakeNumber(header_, &at) : -1;
   const int64_t max_value = height > 0 ? TakeNumber(header_, &at) : -1;
   if (max_value != 255 || at != header_.size()) {
-    throw FormatError("{}: unexpected frame header '{}' from ffmpeg", name_, header_.substr(0, header_.find('\n')));
+    throw FormatError("{}: unexpected frame header '{}' from ffmpeg", name_,
+                      header_.substr(0, header_.find('\n')));
   }
   if (width > static_cast<int64_t>(max_pixels_) / height) {
-    throw FormatError("{}: frames of {} x {} pixels are more than the limit of {} pixels. Scale the video down.", name_,
-                      width, height, max_pixels_);
+    throw FormatError(
+        "{}: frames of {} x {} pixels are more than the limit of {} pixels. Scale the video down.",
+        name_, width, height, max_pixels_);
   }
   image_ = {width, height, std::vector<uint8_t>(width * height * 3)};
   filled_ = 0;
@@ -47,7 +49,9 @@ void PpmStream::Feed(std::span<const uint8_t> bytes) {
     if (image_.rgb.empty()) {
       header_ += static_cast<char>(bytes[0]);
       bytes = bytes.subspan(1);
-      if (header_.size() > kMaxHeader) throw FormatError("{}: unexpected frame data from ffmpeg", name_);
+      if (header_.size() > kMaxHeader) {
+        throw FormatError("{}: unexpected frame data from ffmpeg", name_);
+      }
       if (std::count(header_.begin(), header_.end(), '\n') == 3) ParseHeader();
       continue;
     }

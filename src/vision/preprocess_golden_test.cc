@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decoding, size rules, resize, normalisation and patch rows against hashes of the reference programs
-// (tests/data/preprocess/README.md).
+// Decoding, size rules, resize, normalisation and patch rows against hashes of the reference
+// programs (tests/data/preprocess/README.md).
 #include <gtest/gtest.h>
 #include <png.h>
 
@@ -53,7 +53,8 @@ const std::map<std::string, DecodeOptions>& Ways() {
     for (const char* way : {"path_pil", "pil_object", "plain_rgb", "upright_white"}) {
       DecodeOptions options;
       const std::string name = way;
-      options.alpha = name == "pil_object" || name == "upright_white" ? AlphaPolicy::kWhite : AlphaPolicy::kDrop;
+      options.alpha = name == "pil_object" || name == "upright_white" ? AlphaPolicy::kWhite
+                                                                      : AlphaPolicy::kDrop;
       options.apply_orientation = name == "path_pil" || name == "upright_white";
       options.max_aspect_ratio = 0;
       w[name] = options;
@@ -65,7 +66,8 @@ const std::map<std::string, DecodeOptions>& Ways() {
 
 std::string HashOf(const Image& image) { return Sha256Hex(std::as_bytes(std::span(image.rgb))); }
 
-// Pillow clips 16-bit grey at 255 where we keep the high byte. For the resize goldens of that picture: Pillow's pixels.
+// Pillow clips 16-bit grey at 255 where we keep the high byte. For the resize goldens of that
+// picture: Pillow's pixels.
 Image ReadGrey16Clipped(const std::string& path) {
   std::FILE* file = std::fopen(path.c_str(), "rb");
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
@@ -86,7 +88,8 @@ Image ReadGrey16Clipped(const std::string& path) {
 
 bool MayDiffer(const std::string& format) { return format == "JPEG" || format == "WEBP"; }
 
-// Lossy formats: another build of the decoder may differ by a level; then the first pixels must still be close.
+// Lossy formats: another build of the decoder may differ by a level; then the first pixels must
+// still be close.
 void ExpectFirstPixelsClose(const json& golden, const Image& image) {
   const json& first = golden.at("first_pixels");
   for (size_t i = 0; i < first.size(); ++i) {
@@ -110,7 +113,8 @@ TEST(PreprocessGolden, DecodedPixels) {
       n_equal += equal;
       if (equal) continue;
       if (MayDiffer(picture.at("format"))) {
-        std::printf("%s %s: pixels differ from the reference's decoder build\n", file.c_str(), way.c_str());
+        std::printf("%s %s: pixels differ from the reference's decoder build\n", file.c_str(),
+                    way.c_str());
         ExpectFirstPixelsClose(golden, image);
       } else {
         ADD_FAILURE() << "other pixels than the reference";
@@ -128,7 +132,8 @@ TEST(PreprocessGolden, HighByteOf16BitGrey) {
   for (const json& picture : Golden().at("pictures")) {
     if (picture.at("file") != "grey16.png") continue;
     const json& first = picture.at("decode").at("path_torchvision").at("first_pixels");
-    for (size_t i = 0; i < first.size(); ++i) EXPECT_EQ(image.rgb[3 * i], first[i][0].get<int>() >> 8);
+    for (size_t i = 0; i < first.size(); ++i)
+      EXPECT_EQ(image.rgb[3 * i], first[i][0].get<int>() >> 8);
     EXPECT_EQ(HashOf(ReadGrey16Clipped(path)), picture.at("decode").at("path_pil").at("sha256"));
   }
 }
@@ -136,8 +141,11 @@ TEST(PreprocessGolden, HighByteOf16BitGrey) {
 // The pixels that a golden result starts from, or nothing when this decoder build gives others.
 std::optional<Image> StartOf(const json& picture, const std::string& way) {
   const std::string path = kData + "pictures/" + picture.at("file").get<std::string>();
-  Image image = picture.at("file") == "grey16.png" ? ReadGrey16Clipped(path) : LoadImage(path, Ways().at(way));
-  if (HashOf(image) != picture.at("decode").at(way).at("sha256").get<std::string>()) return std::nullopt;
+  Image image = picture.at("file") == "grey16.png" ? ReadGrey16Clipped(path)
+                                                   : LoadImage(path, Ways().at(way));
+  if (HashOf(image) != picture.at("decode").at(way).at("sha256").get<std::string>()) {
+    return std::nullopt;
+  }
   return image;
 }
 
@@ -150,13 +158,15 @@ void CheckResult(const json& golden, const Image& image) {
   }
   const ImageSize size = SmartResize(image.height, image.width, params);
   EXPECT_EQ(size, (ImageSize{golden.at("height"), golden.at("width")}));
-  EXPECT_EQ(HashOf(ResizeBicubic(image, size, backend)), golden.at("sha256_resized").get<std::string>());
+  EXPECT_EQ(HashOf(ResizeBicubic(image, size, backend)),
+            golden.at("sha256_resized").get<std::string>());
   const Patches patches = PreprocessImage(image, params, backend);
   const json& grid = golden.at("grid_thw");
   EXPECT_EQ(patches.grid, (PatchGrid{grid[0], grid[1], grid[2]}));
   EXPECT_EQ(patches.grid.n_patches(), golden.at("shape")[0].get<int64_t>());
   EXPECT_EQ(patches.patch_values, golden.at("shape")[1].get<int64_t>());
-  EXPECT_EQ(Sha256Hex(std::as_bytes(std::span(patches.values))), golden.at("sha256_pixel_values").get<std::string>());
+  EXPECT_EQ(Sha256Hex(std::as_bytes(std::span(patches.values))),
+            golden.at("sha256_pixel_values").get<std::string>());
 }
 
 TEST(PreprocessGolden, ResizedBytesAndPatchRows) {
@@ -165,8 +175,9 @@ TEST(PreprocessGolden, ResizedBytesAndPatchRows) {
     std::map<std::string, std::optional<Image>> starts;
     for (const json& golden : picture.at("results")) {
       const std::string way = golden.at("decode");
-      SCOPED_TRACE(picture.at("file").get<std::string>() + " " + way + " " + golden.at("processor").get<std::string>() +
-                   " " + golden.at("backend").get<std::string>());
+      SCOPED_TRACE(picture.at("file").get<std::string>() + " " + way + " " +
+                   golden.at("processor").get<std::string>() + " " +
+                   golden.at("backend").get<std::string>());
       if (!starts.contains(way)) starts[way] = StartOf(picture, way);
       if (!starts[way]) {
         ASSERT_TRUE(MayDiffer(picture.at("format")));
@@ -177,7 +188,8 @@ TEST(PreprocessGolden, ResizedBytesAndPatchRows) {
       ++n_checked;
     }
   }
-  std::printf("%d results checked, %d skipped because the decoder build gives other pixels\n", n_checked, n_skipped);
+  std::printf("%d results checked, %d skipped because the decoder build gives other pixels\n",
+              n_checked, n_skipped);
   EXPECT_GE(n_checked, 180);
 }
 
@@ -190,7 +202,8 @@ TEST(PreprocessGolden, SmartResize) {
     if (c.at("out").is_null()) {
       EXPECT_THROW(SmartResize(c.at("h"), c.at("w"), params), UserError);
     } else {
-      EXPECT_EQ(SmartResize(c.at("h"), c.at("w"), params), (ImageSize{c.at("out")[0], c.at("out")[1]}));
+      EXPECT_EQ(SmartResize(c.at("h"), c.at("w"), params),
+                (ImageSize{c.at("out")[0], c.at("out")[1]}));
     }
   }
 }
@@ -203,7 +216,8 @@ TEST(PreprocessGolden, VideoResize) {
   for (const json& c : rules.at("resize")) {
     SCOPED_TRACE(c.dump());
     if (c.at("out").is_string()) {
-      EXPECT_THROW(SmartResizeVideo(c.at("frames"), c.at("h"), c.at("w"), params, c.at("cap")), UserError);
+      EXPECT_THROW(SmartResizeVideo(c.at("frames"), c.at("h"), c.at("w"), params, c.at("cap")),
+                   UserError);
     } else {
       EXPECT_EQ(SmartResizeVideo(c.at("frames"), c.at("h"), c.at("w"), params, c.at("cap")),
                 (ImageSize{c.at("out")[0], c.at("out")[1]}));
@@ -227,10 +241,12 @@ TEST(PreprocessGolden, VideoSampling) {
     }
     const std::vector<int64_t> indices = SampleFrameIndices(c.at("total"), fps, sampling);
     ASSERT_EQ(indices.size(), out.at("count").get<size_t>());
-    const auto first = out.at("first").get<std::vector<int64_t>>(), last = out.at("last").get<std::vector<int64_t>>();
+    const auto first = out.at("first").get<std::vector<int64_t>>(),
+               last = out.at("last").get<std::vector<int64_t>>();
     EXPECT_TRUE(std::equal(first.begin(), first.end(), indices.begin()));
     EXPECT_TRUE(std::equal(last.rbegin(), last.rend(), indices.rbegin()));
-    const std::vector<int32_t> narrow(indices.begin(), indices.end());  // the golden hash is of int32 values
+    const std::vector<int32_t> narrow(indices.begin(),
+                                      indices.end());  // the golden hash is of int32 values
     EXPECT_EQ(Sha256Hex(std::as_bytes(std::span(narrow))), out.at("sha256").get<std::string>());
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Size rules in double arithmetic and the two-pass integer resize. Each pass turns 8-bit rows into 8-bit rows, with weights
-// rounded to P fractional bits; the back-ends differ in P and in the order of the passes.
+// Size rules in double arithmetic and the two-pass integer resize. Each pass turns 8-bit rows into
+// 8-bit rows, with weights rounded to P fractional bits; the back-ends differ in P and in the order
+// of the passes.
 #include "vision/resize.h"
 
 #include <algorithm>
@@ -20,42 +21,51 @@ constexpr int kChannels = 3;
 void CheckParams(const PreprocessParams& params) {
   // 2^20 and 2^40 keep every product of the rules far inside 53 bits.
   constexpr int64_t kMaxPatch = 1 << 20, kMaxArea = int64_t{1} << 40;
-  if (params.patch < 1 || params.merge < 1 || params.temporal_patch < 1 || params.patch > kMaxPatch ||
-      params.merge > kMaxPatch || params.temporal_patch > kMaxPatch || params.factor() > kMaxPatch) {
-    throw UserError("picture processor: patch size {}, merge size {}, temporal patch size {} are impossible; expected "
-                    "positive numbers. Check preprocessor_config.json.",
-                    params.patch, params.merge, params.temporal_patch);
+  if (params.patch < 1 || params.merge < 1 || params.temporal_patch < 1 ||
+      params.patch > kMaxPatch || params.merge > kMaxPatch || params.temporal_patch > kMaxPatch ||
+      params.factor() > kMaxPatch) {
+    throw UserError(
+        "picture processor: patch size {}, merge size {}, temporal patch size {} are impossible; "
+        "expected positive numbers. Check preprocessor_config.json.",
+        params.patch, params.merge, params.temporal_patch);
   }
-  if (params.min_pixels < 1 || params.max_pixels < params.min_pixels || params.max_pixels > kMaxArea) {
-    throw UserError("picture processor: the limits of {} to {} pixels are impossible; expected 0 < minimum <= maximum. "
-                    "Check size.shortest_edge and size.longest_edge (they are areas) in preprocessor_config.json.",
-                    params.min_pixels, params.max_pixels);
+  if (params.min_pixels < 1 || params.max_pixels < params.min_pixels ||
+      params.max_pixels > kMaxArea) {
+    throw UserError(
+        "picture processor: the limits of {} to {} pixels are impossible; expected 0 < minimum <= "
+        "maximum. Check size.shortest_edge and size.longest_edge (they are areas) in "
+        "preprocessor_config.json.",
+        params.min_pixels, params.max_pixels);
   }
 }
 
 void CheckSides(int64_t height, int64_t width) {
   constexpr int64_t kMaxSide = int64_t{1} << 31;
   if (height < 1 || width < 1 || height > kMaxSide || width > kMaxSide) {
-    throw UserError("a picture of {} x {} pixels (width x height) cannot be used; expected positive sides", width,
-                    height);
+    throw UserError(
+        "a picture of {} x {} pixels (width x height) cannot be used; expected positive sides",
+        width, height);
   }
 }
 
 void CheckAspectRatio(double height, double width) {
   const double ratio = std::max(height, width) / std::min(height, width);
   if (ratio > kMaxAspectRatio) {
-    throw UserError("a picture of {} x {} pixels (width x height) is too elongated: the longer side is {:.1f} times the "
-                    "shorter one, the models accept up to {:.0f}. Crop it or cut it into pieces.",
-                    width, height, ratio, kMaxAspectRatio);
+    throw UserError(
+        "a picture of {} x {} pixels (width x height) is too elongated: the longer side is {:.1f} "
+        "times the shorter one, the models accept up to {:.0f}. Crop it or cut it into pieces.",
+        width, height, ratio, kMaxAspectRatio);
   }
 }
 
 // Rounds a side to a multiple of the factor: half to even on the quotient.
 double RoundSide(double side, double factor) { return Rne(side / factor) * factor; }
 
-// Fits (height, width), whose rounded sides are (*h, *w), between `min` and `max` pixels. `weight` is the number of frames
-// that count against the limits in the shrink and grow factors, `rounded_weight` the one of the comparison.
-ImageSize FitArea(double height, double width, double weight, double rounded_weight, double min, double max, double f) {
+// Fits (height, width), whose rounded sides are (*h, *w), between `min` and `max` pixels. `weight`
+// is the number of frames that count against the limits in the shrink and grow factors,
+// `rounded_weight` the one of the comparison.
+ImageSize FitArea(double height, double width, double weight, double rounded_weight, double min,
+                  double max, double f) {
   double h = RoundSide(height, f), w = RoundSide(width, f);
   if (rounded_weight * h * w > max) {
     const double beta = std::sqrt(weight * height * width / max);
@@ -78,8 +88,8 @@ double Cubic(double t) {
   return 0.0;
 }
 
-// The taps of one axis: output i is the sum over j < count[i] of weight[i * stride + j] * input[first[i] + j], with
-// `precision` fractional bits.
+// The taps of one axis: output i is the sum over j < count[i] of weight[i * stride + j] *
+// input[first[i] + j], with `precision` fractional bits.
 struct Taps {
   std::vector<int32_t> first, count, weight;
   int64_t stride = 0;
@@ -89,7 +99,9 @@ struct Taps {
 // Most fractional bits with which every weight fits int16 (torchvision), at most Pillow's 22.
 int TorchPrecision(double max_weight) {
   for (int p = 0; p < 22; ++p) {
-    if (static_cast<int>(0.5 + max_weight * static_cast<double>(1 << (p + 1))) >= (1 << 15)) return p;
+    if (static_cast<int>(0.5 + max_weight * static_cast<double>(1 << (p + 1))) >= (1 << 15)) {
+      return p;
+    }
   }
   return 22;
 }
@@ -167,7 +179,8 @@ Image ResizeWidth(const Image& image, int64_t width, bool torch) {
   return out;
 }
 
-// One output row as the weighted sum of input rows, in chunks whose sums stay in the first-level cache.
+// One output row as the weighted sum of input rows, in chunks whose sums stay in the first-level
+// cache.
 void BlendRows(const uint8_t* in, int64_t row_bytes, const Taps& taps, size_t i, uint8_t* out) {
   constexpr int64_t kChunk = 1024;
   const int32_t half = taps.precision > 0 ? 1 << (taps.precision - 1) : 0;
@@ -197,8 +210,8 @@ Image ResizeHeight(const Image& image, int64_t height, bool torch) {
   return out;
 }
 
-// Pillow 13 runs the pass first that leaves fewer rows for the other one (rule found by experiment, equal in about 1,200
-// random cases of which 295 lie at the border).
+// Pillow 13 runs the pass first that leaves fewer rows for the other one (rule found by experiment,
+// equal in about 1,200 random cases of which 295 lie at the border).
 bool HeightFirst(const Image& image, ImageSize size, PreprocessBackend backend) {
   return backend == PreprocessBackend::kPil && size.height < image.height &&
          image.height - size.height > 2 * (image.width - size.width);
@@ -207,17 +220,22 @@ bool HeightFirst(const Image& image, ImageSize size, PreprocessBackend backend) 
 }  // namespace
 
 PreprocessBackend ParsePreprocessBackend(std::string_view name) {
-  for (auto backend : {PreprocessBackend::kTorchvision, PreprocessBackend::kPil, PreprocessBackend::kPilClassic}) {
+  for (auto backend :
+       {PreprocessBackend::kTorchvision, PreprocessBackend::kPil, PreprocessBackend::kPilClassic}) {
     if (name == PreprocessBackendName(backend)) return backend;
   }
-  throw UserError("picture processor '{}' is unknown; expected torchvision, pil or pil-classic", name);
+  throw UserError("picture processor '{}' is unknown; expected torchvision, pil or pil-classic",
+                  name);
 }
 
 std::string_view PreprocessBackendName(PreprocessBackend backend) {
   switch (backend) {
-    case PreprocessBackend::kTorchvision: return "torchvision";
-    case PreprocessBackend::kPil: return "pil";
-    case PreprocessBackend::kPilClassic: return "pil-classic";
+    case PreprocessBackend::kTorchvision:
+      return "torchvision";
+    case PreprocessBackend::kPil:
+      return "pil";
+    case PreprocessBackend::kPilClassic:
+      return "pil-classic";
   }
   return "?";
 }
@@ -231,20 +249,22 @@ ImageSize SmartResize(int64_t height, int64_t width, const PreprocessParams& par
                  static_cast<double>(params.factor()));
 }
 
-ImageSize SmartResizeVideo(int64_t n_frames, int64_t height, int64_t width, const PreprocessParams& params,
-                           bool cap_frames) {
+ImageSize SmartResizeVideo(int64_t n_frames, int64_t height, int64_t width,
+                           const PreprocessParams& params, bool cap_frames) {
   CheckParams(params);
   CheckSides(height, width);
   if (n_frames < params.temporal_patch || n_frames > (1 << 24)) {
-    throw UserError("a video of {} sampled frames cannot be used: at least {} are needed. Sample more frames or pass it "
-                    "as a picture.",
-                    n_frames, params.temporal_patch);
+    throw UserError(
+        "a video of {} sampled frames cannot be used: at least {} are needed. Sample more frames "
+        "or pass it as a picture.",
+        n_frames, params.temporal_patch);
   }
   const int64_t f = params.factor();
   int64_t max = params.max_pixels;
   if (cap_frames) {
-    const int64_t per_frame = std::max(std::min(768 * f * f, params.max_pixels / n_frames),
-                                       static_cast<int64_t>(1.05 * static_cast<double>(params.min_pixels)));
+    const int64_t per_frame =
+        std::max(std::min(768 * f * f, params.max_pixels / n_frames),
+                 static_cast<int64_t>(1.05 * static_cast<double>(params.min_pixels)));
     max = n_frames * per_frame;
   }
   double h = static_cast<double>(height), w = static_cast<double>(width);
@@ -268,15 +288,17 @@ int64_t CountImageTokens(int64_t height, int64_t width, const PreprocessParams& 
 Image ResizeBicubic(const Image& image, ImageSize size, PreprocessBackend backend) {
   if (image.width < 1 || image.height < 1 || size.width < 1 || size.height < 1 ||
       static_cast<int64_t>(image.rgb.size()) != image.width * image.height * kChannels) {
-    throw InternalError("resize of a picture of {} x {} with {} bytes to {} x {}", image.width, image.height,
-                        image.rgb.size(), size.width, size.height);
+    throw InternalError("resize of a picture of {} x {} with {} bytes to {} x {}", image.width,
+                        image.height, image.rgb.size(), size.width, size.height);
   }
   const bool torch = backend == PreprocessBackend::kTorchvision;
   const bool wide = size.width != image.width, high = size.height != image.height;
   if (!wide && !high) return image;
   if (!high) return ResizeWidth(image, size.width, torch);
   if (!wide) return ResizeHeight(image, size.height, torch);
-  if (HeightFirst(image, size, backend)) return ResizeWidth(ResizeHeight(image, size.height, torch), size.width, torch);
+  if (HeightFirst(image, size, backend)) {
+    return ResizeWidth(ResizeHeight(image, size.height, torch), size.width, torch);
+  }
   return ResizeHeight(ResizeWidth(image, size.width, torch), size.height, torch);
 }
 

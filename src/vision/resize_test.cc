@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Size rules, one-dimensional rows of the resize, patch order and normalisation. The full goldens are in
-// preprocess_golden_test.cc.
+// Size rules, one-dimensional rows of the resize, patch order and normalisation. The full goldens
+// are in preprocess_golden_test.cc.
 #include "vision/resize.h"
 
 #include <gmock/gmock.h>
@@ -20,7 +20,9 @@ using ::testing::HasSubstr;
 
 // A picture whose channels are v, 255 - v and v / 2, so that a mix-up of channels shows.
 Image RowImage(const std::vector<uint8_t>& values, bool column) {
-  Image image{column ? 1 : static_cast<int64_t>(values.size()), column ? static_cast<int64_t>(values.size()) : 1, {}};
+  Image image{column ? 1 : static_cast<int64_t>(values.size()),
+              column ? static_cast<int64_t>(values.size()) : 1,
+              {}};
   for (uint8_t v : values) image.rgb.insert(image.rgb.end(), {v, static_cast<uint8_t>(255 - v), v});
   return image;
 }
@@ -64,7 +66,8 @@ TEST(ResizeTest, ChannelsAreIndependent) {
 TEST(ResizeTest, EqualSizesAreUntouchedAndConstantsStayConstant) {
   const Image image = RandomImage(64, 32, 2);
   EXPECT_EQ(ResizeBicubic(image, {32, 64}, PreprocessBackend::kTorchvision).rgb, image.rgb);
-  for (auto backend : {PreprocessBackend::kTorchvision, PreprocessBackend::kPil, PreprocessBackend::kPilClassic}) {
+  for (auto backend :
+       {PreprocessBackend::kTorchvision, PreprocessBackend::kPil, PreprocessBackend::kPilClassic}) {
     for (uint8_t level : {0, 1, 127, 254, 255}) {
       const Image flat{50, 70, std::vector<uint8_t>(50 * 70 * 3, level)};
       const Image out = ResizeBicubic(flat, {96, 32}, backend);
@@ -122,7 +125,8 @@ TEST(SmartResizeTest, ImpossibleInputIsRefused) {
 }
 
 TEST(BackendNamesTest, RoundTrip) {
-  for (auto backend : {PreprocessBackend::kTorchvision, PreprocessBackend::kPil, PreprocessBackend::kPilClassic}) {
+  for (auto backend :
+       {PreprocessBackend::kTorchvision, PreprocessBackend::kPil, PreprocessBackend::kPilClassic}) {
     EXPECT_EQ(ParsePreprocessBackend(PreprocessBackendName(backend)), backend);
   }
   EXPECT_THROW(ParsePreprocessBackend("cv2"), UserError);
@@ -138,11 +142,13 @@ TEST(NormalizeTest, Formulas) {
   EXPECT_THROW(MakeNormalizeTable(params, PreprocessBackend::kPil), UserError);
 }
 
-// Rows against the definition: value (c, dt, y, x) of patch (t, bh, bw, ih, iw) is the pixel at its place.
+// Rows against the definition: value (c, dt, y, x) of patch (t, bh, bw, ih, iw) is the pixel at its
+// place.
 TEST(PatchifyTest, RowAndColumnOrder) {
   PreprocessParams params;
   params.patch = 2;
-  const std::vector<Image> frames = {RandomImage(12, 8, 7), RandomImage(12, 8, 8), RandomImage(12, 8, 9)};
+  const std::vector<Image> frames = {RandomImage(12, 8, 7), RandomImage(12, 8, 8),
+                                     RandomImage(12, 8, 9)};
   const PatchGrid grid = GridOf(3, {8, 12}, params);
   EXPECT_EQ(grid, (PatchGrid{2, 4, 6}));
   EXPECT_EQ(grid.n_tokens(2), 12);
@@ -154,7 +160,8 @@ TEST(PatchifyTest, RowAndColumnOrder) {
     for (int64_t e = 0; e < 24; ++e) {
       const int64_t x = e % 2, y = e / 2 % 2, dt = e / 4 % 2, c = e / 8;
       const Image& frame = frames[std::min<int64_t>(t * 2 + dt, 2)];
-      const uint8_t pixel = frame.rgb[(((bh * 2 + ih) * 2 + y) * 12 + (bw * 2 + iw) * 2 + x) * 3 + c];
+      const uint8_t pixel =
+          frame.rgb[(((bh * 2 + ih) * 2 + y) * 12 + (bw * 2 + iw) * 2 + x) * 3 + c];
       ASSERT_EQ(out[row * 24 + e], table[c][pixel]) << row << " " << e;
     }
   }

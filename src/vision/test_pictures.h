@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hand-made picture files for the tests of vision/: small enough to read, with every field under control.
+// Hand-made picture files for the tests of vision/: small enough to read, with every field under
+// control.
 #pragma once
 
 #include <array>
@@ -17,12 +18,15 @@ namespace ingot::vision_test {
 inline const std::string kPictures = std::string(INGOT_TEST_DATA) + "/preprocess/pictures/";
 inline const std::string kExtra = std::string(INGOT_TEST_DATA) + "/preprocess/extra/";
 
-inline std::span<const std::byte> Bytes(const std::string& text) { return std::as_bytes(std::span(text)); }
+inline std::span<const std::byte> Bytes(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
 
 inline std::string Le16(uint32_t v) { return {static_cast<char>(v), static_cast<char>(v >> 8)}; }
 inline std::string Le32(uint32_t v) { return Le16(v) + Le16(v >> 16); }
 inline std::string Be32(uint32_t v) {
-  return {static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8), static_cast<char>(v)};
+  return {static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8),
+          static_cast<char>(v)};
 }
 
 // CRC-32 of PNG chunks (ISO 3309).
@@ -56,12 +60,14 @@ struct BmpParts {
   std::string pixels;
 };
 inline std::string MakeBmp(const BmpParts& p) {
-  const std::string info = Le32(40) + Le32(static_cast<uint32_t>(p.width)) + Le32(static_cast<uint32_t>(p.height)) +
-                           Le16(1) + Le16(p.bits) + Le32(p.compression) + Le32(0) + Le32(2835) + Le32(2835) +
+  const std::string info = Le32(40) + Le32(static_cast<uint32_t>(p.width)) +
+                           Le32(static_cast<uint32_t>(p.height)) + Le16(1) + Le16(p.bits) +
+                           Le32(p.compression) + Le32(0) + Le32(2835) + Le32(2835) +
                            Le32(static_cast<uint32_t>(p.palette.size() / 4)) + Le32(0);
-  const uint32_t offset = static_cast<uint32_t>(14 + info.size() + p.masks.size() + p.palette.size());
-  return "BM" + Le32(offset + static_cast<uint32_t>(p.pixels.size())) + Le32(0) + Le32(offset) + info + p.masks +
-         p.palette + p.pixels;
+  const uint32_t offset =
+      static_cast<uint32_t>(14 + info.size() + p.masks.size() + p.palette.size());
+  return "BM" + Le32(offset + static_cast<uint32_t>(p.pixels.size())) + Le32(0) + Le32(offset) +
+         info + p.masks + p.palette + p.pixels;
 }
 
 // EXIF block with nothing but the orientation, in either byte order.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Video files (with ffmpeg, else skipped), folders of frames, the child process helper and the frame stream.
+// Video files (with ffmpeg, else skipped), folders of frames, the child process helper and the
+// frame stream.
 #include "vision/video.h"
 
 #include <gmock/gmock.h>
@@ -48,7 +49,9 @@ class TempDir {
   fs::path path_;
 };
 
-void WriteText(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+void WriteText(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 template <typename E, typename F>
 std::string MessageOf(const F& action) {
@@ -60,7 +63,8 @@ std::string MessageOf(const F& action) {
   return "no such error";
 }
 
-// clip.mkv and clip.mp4: 20 frames of 96 x 64 at 6 per second, frame k has the colour (10 k, 255 - 10 k, 40); 20 x 30 s.
+// clip.mkv and clip.mp4: 20 frames of 96 x 64 at 6 per second, frame k has the colour (10 k, 255 -
+// 10 k, 40); 20 x 30 s.
 float RedOf(int64_t frame) { return (static_cast<float>(10 * frame) - 127.5f) / 127.5f; }
 
 TEST(VideoFileTest, SampledFramesOfALosslessClip) {
@@ -119,17 +123,20 @@ TEST(VideoFileTest, LimitsAndDamage) {
   if (!HaveFfmpeg()) GTEST_SKIP() << "ffmpeg is not installed";
   VideoOptions options;
   options.frame.max_pixels = 96 * 64 - 1;
-  EXPECT_THAT(MessageOf<FormatError>([&] { LoadVideo(kExtra + "clip.mkv", {}, VideoParams(), options); }),
-              HasSubstr("96 x 64"));
+  EXPECT_THAT(
+      MessageOf<FormatError>([&] { LoadVideo(kExtra + "clip.mkv", {}, VideoParams(), options); }),
+      HasSubstr("96 x 64"));
   options = {};
   options.max_total_frames = 19;
-  EXPECT_THAT(MessageOf<FormatError>([&] { ProbeVideo(kExtra + "clip.mkv", options); }), HasSubstr("20 frames"));
+  EXPECT_THAT(MessageOf<FormatError>([&] { ProbeVideo(kExtra + "clip.mkv", options); }),
+              HasSubstr("20 frames"));
   options = {};
   options.max_file_bytes = 100;
   EXPECT_THROW(ProbeVideo(kExtra + "clip.mkv", options), FormatError);
   TempDir dir;
   WriteText(dir / "noise.mp4", std::string(5000, 'x'));
-  EXPECT_THAT(MessageOf<FormatError>([&] { ProbeVideo(dir / "noise.mp4", {}); }), HasSubstr("noise.mp4"));
+  EXPECT_THAT(MessageOf<FormatError>([&] { ProbeVideo(dir / "noise.mp4", {}); }),
+              HasSubstr("noise.mp4"));
   const std::string clip = ReadFile(kExtra + "clip.mp4");
   WriteText(dir / "half.mp4", clip.substr(0, clip.size() / 2));
   EXPECT_THROW(LoadVideo(dir / "half.mp4", {}, VideoParams(), {}), FormatError);
@@ -148,7 +155,8 @@ TEST(VideoFileTest, PlaylistsCannotNameOtherFiles) {
 TEST(VideoFileTest, AbsentHelperIsNamed) {
   VideoOptions options;
   options.ffprobe = "ffprobe-that-does-not-exist";
-  const std::string message = MessageOf<ResourceError>([&] { ProbeVideo(kExtra + "clip.mkv", options); });
+  const std::string message =
+      MessageOf<ResourceError>([&] { ProbeVideo(kExtra + "clip.mkv", options); });
   EXPECT_THAT(message, HasSubstr("ffprobe-that-does-not-exist"));
   EXPECT_THAT(message, HasSubstr("Install ffmpeg"));
   EXPECT_THROW(ProbeVideo(kExtra + "absent.mp4", {}), UserError);
@@ -160,7 +168,8 @@ TEST(VideoFolderTest, NaturalOrderAndContent) {
     const std::string row(96 * 3, static_cast<char>(20 * k));
     std::string pixels;
     for (int y = 0; y < 64; ++y) pixels += row;
-    WriteText(dir / ("frame" + std::to_string(k) + ".bmp"), MakeBmp({.width = 96, .height = 64, .pixels = pixels}));
+    WriteText(dir / ("frame" + std::to_string(k) + ".bmp"),
+              MakeBmp({.width = 96, .height = 64, .pixels = pixels}));
   }
   WriteText(dir / "notes.txt", "no picture");
   VideoSampling sampling;
@@ -176,9 +185,11 @@ TEST(VideoFolderTest, NaturalOrderAndContent) {
     const float value = video.patches.values[i / 2 * 24 * 1536 + i % 2 * 256];
     EXPECT_EQ(value, (static_cast<float>(expected[i]) - 127.5f) / 127.5f) << i;
   }
-  WriteText(dir / "frame3.bmp", MakeBmp({.width = 32, .height = 64, .pixels = std::string(32 * 64 * 3, 'x')}));
-  EXPECT_THAT(MessageOf<FormatError>([&] { LoadVideo(dir.path(), sampling, VideoParams(), options); }),
-              HasSubstr("32 x 64"));
+  WriteText(dir / "frame3.bmp",
+            MakeBmp({.width = 32, .height = 64, .pixels = std::string(32 * 64 * 3, 'x')}));
+  EXPECT_THAT(
+      MessageOf<FormatError>([&] { LoadVideo(dir.path(), sampling, VideoParams(), options); }),
+      HasSubstr("32 x 64"));
 }
 
 TEST(VideoFolderTest, EmptyFolder) {
@@ -216,10 +227,13 @@ TEST(ChildProcessTest, OutputErrorsAndExitCode) {
 
 TEST(ChildProcessTest, TimeLimitKillsTheChild) {
   const auto begin = std::chrono::steady_clock::now();
-  EXPECT_THAT(MessageOf<ResourceError>([] { vision::RunChild({"sleep", "30"}, 0.3, "", [](auto) {}); }),
+  EXPECT_THAT(MessageOf<ResourceError>([] {
+                vision::RunChild({"sleep", "30"}, 0.3, "", [](auto) {});
+              }),
               HasSubstr("time limit"));
   // A child that closes its output and goes on is killed too.
-  EXPECT_THROW(vision::RunChild({"sh", "-c", "exec >&- 2>&-; sleep 30"}, 0.3, "", [](auto) {}), ResourceError);
+  EXPECT_THROW(vision::RunChild({"sh", "-c", "exec >&- 2>&-; sleep 30"}, 0.3, "", [](auto) {}),
+               ResourceError);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
 }
 
@@ -233,7 +247,8 @@ TEST(PpmStreamTest, PiecesOfAnySize) {
   const std::string stream = "P6\n2 1\n255\nabcdefP6\n2 1\n255\nghijkl";
   for (size_t piece : {1, 2, 7, 100}) {
     std::string seen;
-    vision::PpmStream reader("x", 100, [&](Image&& image) { seen.append(image.rgb.begin(), image.rgb.end()); });
+    vision::PpmStream reader(
+        "x", 100, [&](Image&& image) { seen.append(image.rgb.begin(), image.rgb.end()); });
     for (size_t i = 0; i < stream.size(); i += piece) {
       const std::string part = stream.substr(i, piece);
       reader.Feed({reinterpret_cast<const uint8_t*>(part.data()), part.size()});
@@ -244,10 +259,13 @@ TEST(PpmStreamTest, PiecesOfAnySize) {
 }
 
 TEST(PpmStreamTest, BadStreamsAreRefused) {
-  for (const std::string bad : {"P5\n2 1\n255\nab", "P6\n2 -1\n255\nab", "P6\n2 1\n65535\nab", "P6\n99999999 99999999\n255\n",
-                                "P6\n11 10\n255\n", "P6\n0 0\n255\n", "P6\n2 1\n255 1\n"}) {
+  for (const std::string bad :
+       {"P5\n2 1\n255\nab", "P6\n2 -1\n255\nab", "P6\n2 1\n65535\nab",
+        "P6\n99999999 99999999\n255\n", "P6\n11 10\n255\n", "P6\n0 0\n255\n", "P6\n2 1\n255 1\n"}) {
     vision::PpmStream reader("x", 100, [](Image&&) {});
-    EXPECT_THROW(reader.Feed({reinterpret_cast<const uint8_t*>(bad.data()), bad.size()}), FormatError) << bad;
+    EXPECT_THROW(reader.Feed({reinterpret_cast<const uint8_t*>(bad.data()), bad.size()}),
+                 FormatError)
+        << bad;
   }
   vision::PpmStream reader("x", 100, [](Image&&) {});
   const std::string cut = "P6\n2 1\n255\nabc";

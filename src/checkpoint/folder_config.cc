@@ -111,7 +111,8 @@ std::string RewriteConfig(const FolderLayout& layout, const std::string& source_
                       file_for_errors);
   }
   Json root = Json::parse(source_json);
-  const std::string dtype = TorchName(layout.options.run_dtype);
+  const std::string dtype =
+      TorchName(layout.options.declared_dtype.value_or(layout.options.run_dtype));
   bool changed = RemoveQuantizationConfig(&root);
   if (edits.untie) {
     Untie(&root);

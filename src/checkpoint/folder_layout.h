@@ -50,8 +50,10 @@ struct LayoutOptions {
   // compressed-tensors), and decides the encoding of deq_scale (kF16: I64, kBF16: F32;
   // golden-stick: always F32).
   DType run_dtype = DType::kBF16;
-  bool vector_scales =
-      false;  // golden-stick: input_scale/input_offset differ by channel (same shapes either way)
+  // Parity with the original only: what config.json says where that differs from run_dtype (the
+  // original computes in float16 and writes "bfloat16").
+  std::optional<DType> declared_dtype;
+  bool vector_scales = false;     // golden-stick: input_scale and input_offset differ by channel
   bool keep_weight_scale = true;  // static linears also carry weight_scale and weight_offset
   bool write_tied_head = false;  // tied models: lm_head.weight is stored as a copy of the embedding
   bool ct_dynamic = true;        // compressed-tensors: per token, else static per tensor
@@ -119,8 +121,7 @@ std::vector<std::pair<std::string, std::string>> Labels(const std::vector<Layout
 // "W8A8" when any label is, else "W8A8_DYNAMIC", else "FLOAT": the highest-priority type present.
 std::string ModelQuantType(const std::vector<std::pair<std::string, std::string>>& labels);
 
-// ---- files
-// -----------------------------------------------------------------------------------------------------------
+// ---- files ----
 
 ShardPolicy ShardPolicyFor(const FolderLayout& layout, const std::string& model_quant_type);
 // Name of the index, or nullopt when this plan has none (single file of ascend-v0 and
@@ -136,8 +137,7 @@ inline constexpr std::string_view kDescriptionName = "quant_model_description.js
 // golden-stick (as MindSpore writes it), {"format": "pt"} for compressed-tensors, absent elsewhere.
 SafetensorsWriter::Options WriterOptions(const FolderLayout& layout);
 
-// ---- config.json
-// -----------------------------------------------------------------------------------------------------
+// ---- config.json ----
 
 struct ConfigEdits {
   bool untie = false;                  // tie_word_embeddings becomes false wherever it stands
@@ -158,8 +158,7 @@ std::string RewriteConfig(const FolderLayout& layout, const std::string& source_
 std::vector<std::string> CompressedTensorsIgnore(
     const ModelConfig& config, const std::function<LinearType(const LinearSpec&)>& type_of);
 
-// ---- side files
-// ------------------------------------------------------------------------------------------------------
+// ---- side files ----
 
 // Names (inside `src`) of the files that go along unchanged. ascend-v0: *.json and *.py. Others:
 // everything beside the weights (tokenizer, templates, merges.txt, processors, generation config,
@@ -171,8 +170,7 @@ std::vector<std::string> SideFiles(const std::filesystem::path& src, Target targ
 std::vector<std::string> CopySideFiles(const std::filesystem::path& src,
                                        const std::filesystem::path& dst, Target target);
 
-// ---- deq_scale
-// -------------------------------------------------------------------------------------------------------
+// ---- deq_scale ----
 
 // I64 carrier of the Ascend matmul operator: the float's bit pattern, zero-extended. 2.5714611e-05
 // <-> 936883637.

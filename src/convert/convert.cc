@@ -228,9 +228,7 @@ void PlanInPlace(const SourceFolder& source, const ConversionPlan& plan, const C
   const ShardPlan shards = PlanShards(StoredTensors(plan.Layout()), policy);
   const bool rewrite = !plan.OnlyKeeps() || !FilesAre(source, shards);
   if (rewrite) {
-    SafetensorsWriter::Options writer;
-    writer.metadata = {"format", "ms"};  // what MindSpore writes: same bytes as the script's file
-    conversion->Weights(&plan, shards, writer, options.exact);
+    conversion->Weights(&plan, shards, WriterOptions(plan.layout), options.exact);
     RemoveOldWeights(source, shards, conversion);
   }
   if (options.exact) {

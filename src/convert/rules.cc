@@ -385,6 +385,8 @@ void Planner::AddQuantized(const SourceModule& module) {
   spec.out = module.out();
   spec.in = module.in();
   spec.bias = module.Has("bias");
+  const bool vision = module.name.find("visual.") != std::string::npos;
+  if (vision && compressed_tensors()) spec.kind = LinearKind::kVisionQkv;  // refused: the tower is in the ignore list
   const DType source_float = module.Has("weight_scale") ? module.Get("weight_scale").info->dtype : source_.run_dtype();
   std::set<std::string> used;
   for (const LayoutTensor& out : LinearTensors(linear.layout, spec, module.type, source_float)) {

@@ -104,8 +104,9 @@ void SourceFolder::ReadConfig(const fs::path& fallback) {
   const JsonValue* text = config.Find("text_config");
   if (text == nullptr) text = &kNone;
   model_type_ = StringMember(config, "model_type");
-  for (const auto& [object, key] : {std::pair(&config, "torch_dtype"), std::pair(&config, "dtype"),
-                                    std::pair(text, "torch_dtype"), std::pair(text, "dtype")}) {
+  // As transformers reads it: "dtype" before "torch_dtype", top level before text_config.
+  for (const auto& [object, key] : {std::pair(&config, "dtype"), std::pair(&config, "torch_dtype"),
+                                    std::pair(text, "dtype"), std::pair(text, "torch_dtype")}) {
     if (torch_dtype_.empty()) torch_dtype_ = StringMember(*object, key);
   }
   const JsonValue* tie = config.Find("tie_word_embeddings");

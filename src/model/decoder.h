@@ -52,9 +52,9 @@ void RunDecoderLayer(const TextConfig& config, const DecoderLayer& layer, const 
 // hidden[rows[i]] += features[i], the deepstack addition after text layer K (K = 0, 1, 2).
 void AddToRows(float* hidden, int64_t width, std::span<const int64_t> rows, const float* features);
 
-// Final norm in place, then logits [n_tokens, vocab] (skipped when logits is null).
+// Final norm in place; then logits [n_tokens, vocab] of normed rows (which a hook may rewrite).
 void RunFinalNorm(const TextConfig& config, const TextHead& head, float* hidden, int64_t n_tokens, const RunContext& context);
-void RunHead(const TextHead& head, const float* normed, int64_t n_tokens, float* logits, const RunContext& context);
+void RunHead(const TextHead& head, float* normed, int64_t n_tokens, float* logits, const RunContext& context);
 
 // One request as the model takes it.
 struct ModelInput {

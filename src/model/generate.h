@@ -40,7 +40,9 @@ class Sampler {
   void Accept(int32_t token);  // called by Next; for tokens that come from elsewhere
 
  private:
+  void MarkSeen(int32_t token);
   void ApplyPenalties(std::span<float> scores) const;
+  std::vector<float> Scores(std::span<const float> logits) const;  // real ids only, penalties applied
   SamplingParams params_;
   int64_t vocab_limit_;
   std::map<int32_t, int64_t> output_counts_;

@@ -11,8 +11,6 @@
 
 namespace ingot {
 
-inline constexpr int64_t kKeyBlock = 16;
-
 // One layer. Grows on demand; a token's slot is its index in the sequence.
 class KvLayer {
  public:
@@ -20,21 +18,24 @@ class KvLayer {
   int64_t size() const { return size_; }
   // k, v: [n_tokens, n_kv_heads, head_dim], keys already rotated.
   void Append(const float* k, const float* v, int64_t n_tokens);
-  void Truncate(int64_t size);  // forget tokens behind `size`
+  void Truncate(int64_t size);  // forget tokens from `size` on
   Precision precision() const { return precision_; }
-  // Start of a head's keys ([blocks][head_dim][16]) and values ([capacity][head_dim]); float, or bfloat16 bits.
-  const void* keys(int64_t head) const;
-  const void* values(int64_t head) const;
+  // Per head: keys [blocks of 16][head_dim][16], values [size][head_dim]; float, or bfloat16 bits. Valid until Append.
+  std::vector<const void*> Keys() const;
+  std::vector<const void*> Values() const;
   int64_t bytes() const;
 
  private:
-  void Reserve(int64_t tokens);
   template <typename T>
-  void Store(std::vector<T>& keys, std::vector<T>& values, const float* k, const float* v, int64_t n_tokens);
-  int64_t n_kv_heads_, head_dim_, size_ = 0, capacity_ = 0;  // capacity is a multiple of kKeyBlock
+  struct Head {
+    std::vector<T> keys, values;
+  };
+  template <typename T>
+  void Store(Head<T>* head, const float* k, const float* v, int64_t n_tokens);
+  int64_t n_kv_heads_, head_dim_, size_ = 0;
   Precision precision_;
-  std::vector<float> keys_f32_, values_f32_;
-  std::vector<uint16_t> keys_bf16_, values_bf16_;
+  std::vector<Head<float>> f32_;      // one per head when kF32
+  std::vector<Head<uint16_t>> bf16_;  // one per head when kBF16
 };
 
 class KvCache {

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/tensor_table.h"
@@ -25,7 +27,6 @@ enum class LinearExec {
 };
 const char* LinearExecName(LinearExec type);  // "float", "w8a8-static", ...
 
-// How x / s is computed: exactly, or as x * r with a rounded reciprocal r (what some runtimes do).
 struct Linear {
   std::string module;  // "model.language_model.layers.3.mlp.up_proj"
   std::string site;    // stable name of the input, see LinearSpec::site
@@ -44,7 +45,7 @@ struct Linear {
 };
 
 // x [rows, in] -> y [rows, out]. A row's result does not depend on `rows` or on the number of threads.
-// x must be finite for the W8A8 types (the int8 code of NaN is 0).
+// W8A8: the code of NaN is -128. The activations that are quantized are float32 in both precisions.
 void RunLinear(const Linear& linear, const float* x, int64_t rows, float* y, Precision precision);
 // The same for several linears that read one input (q, k, v; gate, up): float inputs are rounded once, equal scales quantized once.
 struct LinearOutput {
@@ -57,8 +58,10 @@ void RunLinears(std::span<const LinearOutput> linears, const float* x, int64_t r
 void QuantizeInput(const Linear& linear, const float* x, int64_t rows, int8_t* codes, float* row_scales);
 
 // Reproduces a runtime's own rounding of the stored parameters when a W8A8 linear is loaded (docs/emulation.md).
-//   k310: golden-stick: deq rounded to F16; Ascend I64 deq: cut to its top 19 bits; input scale rounded to F16.
-//   k910: golden-stick: input scale rounded to BF16; Ascend: r = BF16(1 / BF16(s)) multiplied.
+//   k310: deq rounded to F16 (golden-stick) or cut to its top 19 bits (Ascend, I64); input scale s rounded to F16, and for
+//         Ascend r = F16(1 / F16(s)) multiplied.
+//   k910: golden-stick: s rounded to BF16; Ascend: r = BF16(1 / BF16(s)) multiplied.
+// compressed-tensors and dynamic linears are computed as stored.
 enum class Emulate { kNone, k310, k910 };
 Emulate ParseEmulate(std::string_view name);  // none|310|310p|910|910b; UserError otherwise
 

@@ -42,7 +42,7 @@ class Session {
  private:
   MergedPrompt Merge(const ModelInput& input);
   void RunChunk(MergedPrompt& prompt, int64_t first, int64_t count, bool cached);
-  std::span<const float> LastLogits(const float* hidden_row);
+  std::span<const float> LastLogits(float* hidden_row);
   const QwenVlModel& model_;
   RunContext context_;
   KvCache cache_;

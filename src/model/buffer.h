@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Helpers of the forward passes: uninitialised buffers, and intermediates reported by name only when somebody listens.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+
+#include "model/observe.h"
+
+namespace ingot {
+
+// Every element is written before it is read.
+inline std::unique_ptr<float[]> FloatBuffer(int64_t count) {
+  return std::make_unique_for_overwrite<float[]>(static_cast<size_t>(count));
+}
+
+template <typename... Args>
+void Report(const RunContext& context, std::initializer_list<int64_t> shape, const float* data,
+            fmt::format_string<Args...> name, Args&&... args) {
+  if (!context.observe) return;
+  context.observe(fmt::format(name, std::forward<Args>(args)...), std::span<const int64_t>(shape.begin(), shape.size()), data);
+}
+
+// The input of a site: shown to the hook, which may rewrite it.
+inline void AtSite(const RunContext& context, std::string_view site, float* x, int64_t rows, int64_t cols) {
+  if (context.hook && !site.empty()) context.hook(site, x, rows, cols);
+}
+
+}  // namespace ingot

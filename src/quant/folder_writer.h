@@ -27,9 +27,13 @@ class FolderWriter {
     // original tool) a warning.
     bool allow_overflow = false;
     ConfigEdits config_edits;
-    // Set for a byte-exact copy of the original's config: its torch_dtype is written as an option
-    // said, whatever the weights are ("bfloat16" by default).
+    // ascend-v0: torch_dtype of config.json when it is not the type of the weights. The original
+    // writes what its option says ("bfloat16" unless given) over float16 weights. "" = the layout's
+    // run type.
     std::string v0_torch_dtype;
+    // ascend-v0: element type of input_scale and input_offset; the original's act_method 1 stores
+    // F16.
+    DType v0_input_dtype = DType::kF32;
   };
 
   // `source` must outlive the writer. `types`: LinearType of every module of LinearTable; modules
@@ -59,14 +63,17 @@ class FolderWriter {
   // when a tensor is missing, ResourceError.
   void Commit();
 
-  // Sum of the tensors' bytes, and of the whole folder without side files.
-  uint64_t data_bytes() const { return plan_bytes_; }
+  // Sum of the tensors' bytes.
+  uint64_t data_bytes() const { return writer_->plan().data_bytes; }
   const std::vector<LayoutTensor>& tensors() const { return tensors_; }
   const std::filesystem::path& dir() const { return dir_; }
 
  private:
   LinearType TypeOf(const LinearSpec& spec) const;
-  void WriteTensor(const std::string& name, const TensorView& tensor);
+  const LayoutTensor& Planned(const std::string& name) const;
+  void WriteParameter(const LayoutTensor& planned, const QuantizedLinear& linear);
+  std::string ConfigText() const;
+
   const ModelReader& source_;
   std::filesystem::path dir_;
   FolderLayout layout_;
@@ -75,9 +82,7 @@ class FolderWriter {
   std::vector<LayoutTensor> tensors_;
   std::map<std::string, size_t, std::less<>> by_name_;
   std::vector<std::string> float_names_;
-  std::vector<LinearSpec> linears_;
   std::string model_quant_type_;
-  uint64_t plan_bytes_ = 0;
   std::unique_ptr<SafetensorsWriter> writer_;
 };
 

@@ -180,7 +180,7 @@ QuantizedLinear QuantizeDynamic(const TensorView& weight, const TensorView* bias
                                 const RuntimeRules& rules) {
   QuantizedLinear q = Prepare(weight, bias, LinearType::kDynamic);
   RoundRows(weight, &q, [&](size_t, float amax) {
-    return WeightScaleOnGrid(std::max(amax / 127.0f, kSmallestScale), rules.weight_scale);
+    return WeightScaleOnGrid(std::max(amax / 127.0f, kSmallestScale), rules.dynamic_weight_scale);
   });
   return q;
 }
@@ -197,7 +197,7 @@ QuantizedLinear QuantizeStatic(const TensorView& weight, const TensorView* bias,
     float s_w = std::max(amax / 127.0f, kSmallestScale);
     // A bias on a row of (nearly) zero weights must not drive its code out of int32.
     if (folded) s_w = std::max(s_w, std::abs(q.bias[n]) / kLargestBiasCode / s_x);
-    if (rules.deq == DeqGrid::kF32) s_w = WeightScaleOnGrid(s_w, rules.weight_scale);
+    if (rules.deq == DeqGrid::kF32) s_w = WeightScaleOnGrid(s_w, rules.static_weight_scale);
     q.deq[n] = DeqOnGrid(s_x * s_w, amax, s_x, rules.deq);
     return rules.deq == DeqGrid::kF32 ? s_w : q.deq[n] / s_x;
   });

@@ -91,7 +91,11 @@ float NearestTop19(float value) {
 RuntimeRules RulesFor(const FolderLayout& layout) {
   RuntimeRules rules;
   const bool f16 = layout.options.run_dtype == DType::kF16;
-  rules.weight_scale = f16 ? WeightScaleGrid::kF16 : WeightScaleGrid::kBf16;
+  const WeightScaleGrid run_grid = f16 ? WeightScaleGrid::kF16 : WeightScaleGrid::kBf16;
+  rules.dynamic_weight_scale = run_grid;
+  // Where the stored type is narrow, the scale is made exact in it, so that deq = s_x * s_w holds
+  // for the stored numbers.
+  if (WeightScaleDType(layout) != DType::kF32) rules.static_weight_scale = run_grid;
   rules.bias_in_quant_bias = QuantBiasHoldsBias(layout);
   switch (layout.target) {
     case Target::kAscendV0:
@@ -113,7 +117,7 @@ RuntimeRules RulesFor(const FolderLayout& layout) {
       break;
     case Target::kCompressedTensors:
       rules.symmetric = layout.options.ct_symmetric;
-      rules.weight_scale = WeightScaleGrid::kF32;
+      rules.dynamic_weight_scale = WeightScaleGrid::kF32;
       break;
   }
   return rules;

@@ -38,7 +38,8 @@ enum class WeightScaleGrid { kF32, kF16, kBf16 };
 struct RuntimeRules {
   ScaleGrid input_scale = ScaleGrid::kF32;
   DeqGrid deq = DeqGrid::kF32;
-  WeightScaleGrid weight_scale = WeightScaleGrid::kF32;
+  WeightScaleGrid static_weight_scale = WeightScaleGrid::kF32;  // only with DeqGrid::kF32
+  WeightScaleGrid dynamic_weight_scale = WeightScaleGrid::kF32;
   bool bias_in_quant_bias = true;  // golden-stick adds the bias itself
   bool symmetric = false;          // offset is always 0
 };

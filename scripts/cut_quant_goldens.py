@@ -98,6 +98,10 @@ def main():
     cut(full, out, "v0_dynamic/quant_model_weight_w8a8_dynamic.safetensors",
         lambda k, v: re.search(r"layers\.1\.self_attn", k))
 
+    for run in ("v0_act1", "v0_dynamic"):
+        for name in ("stripped.json", "quant_model_description.json", "config.json"):
+            copy(full, out, f"{run}/{name}")
+
     # The older family in BF16, with biases and the weights that its outlier step had changed.
     cut(full, out, "qwen2_5_vl/quant_model_weight_w8a8.safetensors", lambda k, v: older.match(k))
     cut(full, out, "inputs/qwen2_5_vl/model.safetensors", lambda k, v: older.match(k))

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cstdlib>
+#include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
@@ -27,26 +27,50 @@ std::string Fnv1a(const std::string& bytes) {
   return fmt::format("{:016x}", value);
 }
 
-void WriteOriginal(const ModelReader& source, const SafetensorsFile& golden, const fs::path& out) {
+// One setting of the original: where its folder is and what its linears hold.
+struct Setting {
+  const char* folder;
+  const char* weights;
+  LinearType type;
+  DType input_dtype;  // of input_scale
+};
+
+void WriteOriginal(const ModelReader& source, const Setting& setting, const fs::path& out) {
+  const SafetensorsFile golden(kRoot / setting.folder / setting.weights);
   FolderLayout layout = DefaultLayout(Target::kAscendV0, source.config());
   layout.options.run_dtype = DType::kF16;
   std::map<std::string, LinearType> types;
-  for (const LinearSpec& spec : LinearTable(source.config()))
-    types[spec.module] = DefaultLinearType(layout, spec.kind);
+  for (const LinearSpec& spec : LinearTable(source.config())) {
+    const bool kept = DefaultLinearType(layout, spec.kind) == LinearType::kFloat;
+    types[spec.module] = kept ? LinearType::kFloat : setting.type;
+  }
   FolderWriter::Options options;
   options.allow_overflow = true;
   options.v0_torch_dtype = "bfloat16";
+  options.v0_input_dtype = setting.input_dtype;
   FolderWriter writer(source, out, layout, types, options);
   for (const LinearSpec& spec : LinearTable(source.config())) {
     if (types.at(spec.module) == LinearType::kFloat) continue;
+    const TensorView weight = source.View(spec.module + ".weight");
+    if (setting.type == LinearType::kDynamic) {
+      writer.WriteLinear(spec, V0QuantizeDynamic(weight, nullptr, DType::kF16));
+      continue;
+    }
     ActivationParams params;
     params.scale = ToFloats(golden.View(spec.module + ".input_scale"))[0];
     params.offset = ToFloats(golden.View(spec.module + ".input_offset"))[0];
-    writer.WriteLinear(
-        spec, V0QuantizeStatic(source.View(spec.module + ".weight"), nullptr, params, DType::kF16));
+    params.dtype = setting.input_dtype;
+    writer.WriteLinear(spec, V0QuantizeStatic(weight, nullptr, params, DType::kF16));
   }
   for (const std::string& name : writer.FloatNames()) writer.WriteFloat(name);
   writer.Commit();
+}
+
+fs::path FreshFolder(const std::string& name) {
+  const fs::path out =
+      fs::temp_directory_path() / fmt::format("ingot_writer_golden_{}_{}", getpid(), name);
+  fs::remove_all(out);
+  return out;
 }
 
 TEST(FolderWriterGolden, TheOriginalsFolderByteForByte) {
@@ -57,7 +81,7 @@ TEST(FolderWriterGolden, TheOriginalsFolderByteForByte) {
   const JsonFields fields(hash, "hash.json", "");
   const std::string weights = fields.StringOr("file", "");
   const ModelReader source(input);
-  WriteOriginal(source, SafetensorsFile(expected / weights), out);
+  WriteOriginal(source, {"v0", weights.c_str(), LinearType::kStatic, DType::kF32}, out);
 
   std::vector<std::string> names;
   for (const auto& path : ListFiles(out)) {
@@ -79,6 +103,39 @@ TEST(FolderWriterGolden, TheOriginalsFolderByteForByte) {
                                       weights, "tokenizer.json", "tokenizer_config.json",
                                       "video_preprocessor_config.json", "vocab.json"}));
   fs::remove_all(out);
+}
+
+// Folders of other settings, of which the set holds the header's order and the quantized tensors:
+// mean of extremes (F16 scales) and dynamic.
+TEST(FolderWriterGolden, OtherSettingsOfTheOriginal) {
+  const ModelReader source(kRoot / "inputs" / "s_untied");
+  for (const Setting& setting :
+       {Setting{"v0_act1", "quant_model_weight_w8a8.safetensors", LinearType::kStatic, DType::kF16},
+        Setting{"v0_dynamic", "quant_model_weight_w8a8_dynamic.safetensors", LinearType::kDynamic,
+                DType::kF32}}) {
+    SCOPED_TRACE(setting.folder);
+    const fs::path expected = kRoot / setting.folder, out = FreshFolder(setting.folder);
+    WriteOriginal(source, setting, out);
+    for (const char* name : {"quant_model_description.json", "config.json"}) {
+      EXPECT_EQ(ReadFile(out / name), ReadFile(expected / name)) << name;
+    }
+    const SafetensorsFile written(out / setting.weights), golden(expected / setting.weights);
+    const JsonValue stripped = ReadJsonObject(expected / "stripped.json", 1 << 20);
+    const std::vector<JsonValue>& order = stripped.Find("header_order")->items;
+    ASSERT_EQ(order.size(), written.tensors().size());
+    for (size_t i = 0; i < order.size(); ++i) {
+      EXPECT_EQ(order[i].items[0].text, written.tensors()[i].name);
+      EXPECT_EQ(order[i].items[1].text, DTypeName(written.tensors()[i].dtype));
+    }
+    for (const TensorInfo& info : golden.tensors()) {
+      const TensorView a = golden.View(info), b = written.View(info.name);
+      EXPECT_EQ(a.dtype, b.dtype);
+      EXPECT_EQ(a.shape, b.shape);
+      EXPECT_TRUE(std::equal(a.bytes.begin(), a.bytes.end(), b.bytes.begin(), b.bytes.end()))
+          << info.name;
+    }
+    fs::remove_all(out);
+  }
 }
 
 }  // namespace

@@ -52,6 +52,7 @@ std::vector<int32_t> ReadQuantBias(const SourceModule& module) {
 
 // The number of `dtype` whose product with s_x rounds to deq, looked for around deq / s_x.
 std::optional<float> ScaleFor(float deq, float s_x, DType dtype) {
+  if (!(deq > 0)) return std::nullopt;  // many products vanish, so none is known
   const float guess = NearestIn(dtype, deq / s_x);
   const uint32_t step = dtype == DType::kBF16 ? 1u << 16 : dtype == DType::kF16 ? 1u << 13 : 1u;
   for (const int32_t k : {0, 1, -1, 2, -2}) {

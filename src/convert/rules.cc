@@ -42,13 +42,20 @@ OutputTensor Made(LayoutTensor out, Action action, const SourceTensor* source, s
   return {std::move(out), action, source, std::move(make)};
 }
 
-// Kept as it is, or widened when the target's type holds every number of the source's.
-OutputTensor KeepOrWiden(LayoutTensor out, const SourceTensor& source) {
-  if (out.dtype != DType::kF32 || source.info->dtype == DType::kF32) return Keep(std::move(out), source);
+// To the target's type when that is wider, or when it is narrower and still holds every number; else kept as it is. One
+// 16-bit type is never turned into the other: readers take both.
+OutputTensor KeepOrCast(LayoutTensor out, const SourceTensor& source) {
+  const DType from = source.info->dtype, to = out.dtype;
+  if (from == to || !IsFloat16Or32(from) || (from != DType::kF32 && to != DType::kF32)) return Keep(std::move(out), source);
+  if (to != DType::kF32) {
+    const std::vector<float> values = ToFloats(source.view());
+    const auto exact = [&](float value) { return NearestIn(to, value) == value; };
+    if (!std::all_of(values.begin(), values.end(), exact)) return Keep(std::move(out), source);
+  }
   out.shape = source.info->shape;
   const Shape shape = out.shape;
   return Made(std::move(out), Action::kCast, &source,
-              [&source, shape] { return FromFloats(ToFloats(source.view()), DType::kF32, shape); });
+              [&source, shape, to] { return FromFloats(ToFloats(source.view()), to, shape); });
 }
 
 Tensor Filled(DType dtype, const Shape& shape, std::vector<float> values) {
@@ -63,7 +70,7 @@ Tensor Filled(DType dtype, const Shape& shape, std::vector<float> values) {
 // ---- one rule for each suffix
 
 OutputTensor RuleKeep(const Linear& linear, LayoutTensor out) {
-  return KeepOrWiden(std::move(out), linear.module->Get(SuffixOf(out.name)));
+  return KeepOrCast(std::move(out), linear.module->Get(SuffixOf(out.name)));
 }
 
 OutputTensor RuleWeight(const Linear& linear, LayoutTensor out) {
@@ -73,7 +80,7 @@ OutputTensor RuleWeight(const Linear& linear, LayoutTensor out) {
 OutputTensor RuleWeightScale(const Linear& linear, LayoutTensor out) {
   const SourceTensor* stored = linear.module->Find("weight_scale");
   const bool usable = stored != nullptr && (!linear.weight_scale || linear.weight_scale->stored);
-  if (usable) return KeepOrWiden(std::move(out), *stored);
+  if (usable) return KeepOrCast(std::move(out), *stored);
   const RecoveredScale scale = *linear.weight_scale;
   if (out.dtype != DType::kF32) out.dtype = scale.dtype;
   const DType dtype = out.dtype;
@@ -83,7 +90,7 @@ OutputTensor RuleWeightScale(const Linear& linear, LayoutTensor out) {
 }
 
 OutputTensor RuleWeightOffset(const Linear& linear, LayoutTensor out) {
-  if (const SourceTensor* stored = linear.module->Find("weight_offset")) return KeepOrWiden(std::move(out), *stored);
+  if (const SourceTensor* stored = linear.module->Find("weight_offset")) return KeepOrCast(std::move(out), *stored);
   const LayoutTensor shape = out;
   return Made(std::move(out), Action::kDerive, nullptr, [shape] { return Tensor(shape.dtype, shape.shape); });
 }

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// See the header.
+#include "eval/compare.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+#include <map>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "eval/layer_compare.h"
+#include "quant/report.h"
+
+namespace ingot {
+namespace {
+
+// Starts a new measurement of PeakResidentBytes (Linux: proc(5), clear_refs 5). Without the right
+// to do so the figure of the second model includes the first.
+void ResetPeakMemory() {
+  const int fd = ::open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  [[maybe_unused]] const ssize_t wrote = ::write(fd, "5", 1);
+  ::close(fd);
+}
+
+std::string UtcNow() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+std::string NameOf(const std::filesystem::path& dir) {
+  const std::filesystem::path clean = std::filesystem::absolute(dir).lexically_normal();
+  return clean.filename().empty() ? clean.parent_path().filename().string()
+                                  : clean.filename().string();
+}
+
+std::optional<double> Rate(int64_t n, double seconds) {
+  return n > 0 && seconds > 0 ? std::optional(static_cast<double>(n) / seconds) : std::nullopt;
+}
+
+ModelFigures FiguresOf(const Engine& engine, const RunCost& cost) {
+  ModelFigures figures;
+  figures.dir = engine.reader().dir().string();
+  figures.name = NameOf(engine.reader().dir());
+  figures.format = FolderFormatName(engine.reader().format());
+  figures.precision = PrecisionName(engine.options().precision);
+  figures.emulate = EmulateName(engine.options().emulate);
+  figures.weight_bytes = engine.reader().data_bytes();
+  figures.peak_bytes = PeakResidentBytes();
+  figures.load_seconds = engine.load_seconds();
+  figures.total_seconds = cost.total_seconds;
+  figures.prefill_tokens_per_second = Rate(cost.prefill_tokens, cost.prefill_seconds);
+  figures.decode_tokens_per_second = Rate(cost.decode_tokens, cost.decode_seconds);
+  return figures;
+}
+
+// `count` of the answered samples, evenly spread over the data.
+std::vector<Conversation> ChooseSamples(const TokenCompare& tokens, int64_t count) {
+  const auto n = static_cast<int64_t>(tokens.answered().size());
+  count = std::min(count, n);
+  std::vector<Conversation> chosen;
+  for (int64_t i = 0; i < count; ++i) {
+    chosen.push_back(tokens.ConversationOf(tokens.answered()[static_cast<size_t>(i * n / count)]));
+  }
+  return chosen;
+}
+
+PerModality ToPerModality(const LinearQuality& quality) {
+  return {quality.sqnr_db[static_cast<size_t>(Modality::kText)],
+          quality.sqnr_db[static_cast<size_t>(Modality::kVision)]};
+}
+
+// What the quantization itself measured and decided, when its report is in the folder.
+void AddQuantReport(const std::filesystem::path& dir, CompareReport* report) {
+  const std::filesystem::path path = dir / kReportName;
+  if (!std::filesystem::exists(path)) return;
+  const QuantReport quant = ParseReport(ReadFile(path), path.string());
+  std::map<std::string, const LinearReport*> by_module;
+  for (const LinearReport& linear : quant.linears) by_module[linear.module] = &linear;
+  for (LinearFigures& figures : report->linears) {
+    const auto it = by_module.find(figures.module);
+    if (it == by_module.end()) continue;
+    figures.reason = it->second->reason;
+    if (it->second->quality) figures.calibration_sqnr_db = ToPerModality(*it->second->quality);
+  }
+  report->notes.push_back(
+      fmt::format("{} was quantized with method {} for target {} on {} samples.", report->b.name,
+                  quant.method, quant.target, quant.samples));
+}
+
+std::string Percent(const std::optional<double>& share) {
+  return share ? fmt::format("{:.1f} %", 100 * *share) : "-";
+}
+
+std::string Figure(const std::optional<double>& value) {
+  return value ? fmt::format("{:.4g}", *value) : "-";
+}
+
+}  // namespace
+
+CompareReport Compare(const std::filesystem::path& a, const std::filesystem::path& b,
+                      const Dataset& dataset, const std::string& data_path,
+                      const CompareOptions& options) {
+  CompareReport report;
+  report.program_version = options.program_version;
+  report.created = UtcNow();
+  report.command = options.command;
+  report.data_path = data_path;
+  report.data_description = dataset.description;
+  report.max_tokens = options.tokens.max_tokens;
+  report.metric = "VQA accuracy";
+  std::filesystem::create_directories(options.out_dir);
+  TokenCompare tokens(dataset, options.tokens, options.out_dir);
+  {
+    Engine engine(a, options.engine);
+    tokens.RunFirst(engine);
+    report.a = FiguresOf(engine, tokens.cost_a());
+  }
+  ResetPeakMemory();
+  Engine second(b, options.engine);
+  tokens.RunSecond(second);
+  report.b = FiguresOf(second, tokens.cost_b());
+  const std::vector<Conversation> chosen = ChooseSamples(tokens, options.layer_samples);
+  report.layer_samples = static_cast<int64_t>(chosen.size());
+  if (!chosen.empty()) {
+    Engine first(a, options.engine);
+    LayerFigures layers = CompareLayers(first, second, chosen);
+    report.stages = std::move(layers.stages);
+    report.linears = std::move(layers.linears);
+  }
+  AddQuantReport(b, &report);
+  report.samples = tokens.TakeSamples();
+  for (const std::string& skipped : tokens.skipped()) report.notes.push_back("Skipped: " + skipped);
+  SummarizeReport(&report);
+  JudgeReport(options, tokens.n_not_finite(), &report);
+  return report;
+}
+
+void JudgeReport(const CompareOptions& options, int64_t n_not_finite, CompareReport* report) {
+  const CompareTotals& totals = report->totals;
+  report->findings.clear();
+  if (n_not_finite > 0) {
+    report->findings.push_back(
+        fmt::format("At {} of {} tokens the second model computes values that are no numbers. Run "
+                    "ingot check on it.",
+                    n_not_finite, totals.n_tokens));
+  }
+  if (options.min_top1_agree && totals.top1_agree && *totals.top1_agree < *options.min_top1_agree) {
+    report->findings.push_back(fmt::format(
+        "Only {} of the tokens are the same; at least {} were asked for (--min-agreement).",
+        Percent(totals.top1_agree), Percent(options.min_top1_agree)));
+  }
+  if (options.max_kl_mean && totals.kl_mean && *totals.kl_mean > *options.max_kl_mean) {
+    report->findings.push_back(
+        fmt::format("The mean KL divergence is {}; at most {} was asked for (--max-kl).",
+                    Figure(totals.kl_mean), Figure(options.max_kl_mean)));
+  }
+  if (options.max_accuracy_drop && report->a.accuracy && report->b.accuracy) {
+    const double drop = *report->a.accuracy - *report->b.accuracy;
+    if (drop > *options.max_accuracy_drop) {
+      report->findings.push_back(
+          fmt::format("The accuracy falls by {}; at most {} was asked for (--max-drop).",
+                      Percent(drop), Percent(options.max_accuracy_drop)));
+    }
+  }
+  report->ok = report->findings.empty();
+}
+
+void WriteReport(const CompareReport& report, const std::filesystem::path& dir) {
+  std::filesystem::create_directories(dir);
+  const std::string page = RenderReportPage(report);  // before the first file is written
+  WriteFileAtomically(dir / "report.json", CompareReportJson(report, true) + "\n");
+  WriteFileAtomically(dir / "report.html", page);
+}
+
+std::string CompareTable(const CompareReport& report) {
+  std::string out;
+  const auto row = [&](std::string_view name, const std::string& a, const std::string& b) {
+    out += fmt::format("{:<26} {:>24} {:>24}\n", name, a, b);
+  };
+  const ModelFigures &a = report.a, &b = report.b;
+  row("", a.name, b.name);
+  row("format", a.format, b.format);
+  row("weights", HumanBytes(a.weight_bytes), HumanBytes(b.weight_bytes));
+  row("peak memory", HumanBytes(a.peak_bytes), HumanBytes(b.peak_bytes));
+  row("time", HumanSeconds(a.total_seconds), HumanSeconds(b.total_seconds));
+  row("answer tokens per second", Figure(a.decode_tokens_per_second),
+      Figure(b.decode_tokens_per_second));
+  if (report.totals.n_scored > 0) {
+    row("VQA accuracy", Percent(a.accuracy), Percent(b.accuracy));
+    row("exact match", Percent(a.exact_match), Percent(b.exact_match));
+    row("ANLS", Percent(a.anls), Percent(b.anls));
+  }
+  const CompareTotals& t = report.totals;
+  out +=
+      fmt::format("\n{} samples, {} tokens: KL mean {}, 99 % below {}, largest {}; same token {}\n",
+                  t.n_samples, t.n_tokens, Figure(t.kl_mean), Figure(t.kl_p99), Figure(t.kl_max),
+                  Percent(t.top1_agree));
+  out += fmt::format("{} of {} answers are identical; {} leave the float model's path",
+                     t.identical_texts, t.n_samples, t.n_diverged);
+  if (t.first_divergence_median) {
+    out += fmt::format(", at token {:.0f} in the median", *t.first_divergence_median + 1);
+  }
+  out += "\n";
+  for (const std::string& finding : report.findings) out += "WRONG: " + finding + "\n";
+  return out;
+}
+
+}  // namespace ingot

@@ -29,7 +29,8 @@ struct AddedToken {
   bool special = false;  // hidden by Decode(skip_special)
 };
 
-// A piece of a prompt. Control tokens are recognised only where all of their characters are trusted.
+// A piece of a prompt. Control tokens (special ones, and added tokens of the form <...> or [...]) are recognised only where
+// their first and last characters are trusted.
 struct TextSegment {
   std::string text;
   bool trusted = true;
@@ -64,11 +65,11 @@ class Tokenizer {
   // Largest id + 1, added tokens included; config.json's vocab is often larger (padding rows, never to be sampled).
   int64_t vocab_size() const { return vocab_size_; }
   const std::vector<AddedToken>& added_tokens() const { return added_tokens_; }  // ascending ids
-  // Spellings that steer the model: special tokens and those of the form <...> or [...].
-  static bool IsControlToken(const AddedToken& token);
 
  private:
-  std::vector<int32_t> EncodeGuarded(std::string_view text, std::span<const uint32_t> twins) const;
+  friend class ChatTemplate;
+  // `untrusted`: begin and end offsets of the parts in which no control token counts.
+  std::vector<int32_t> EncodeRanges(std::string_view text, std::span<const uint64_t> untrusted) const;
 
   std::filesystem::path file_;
   std::unique_ptr<text_internal::TokenizerHandle, text_internal::TokenizerDeleter> handle_;

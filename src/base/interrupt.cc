@@ -28,6 +28,7 @@ void InstallInterruptHandler() {
 }
 
 bool InterruptRequested() { return signals_seen.load() > 0; }
+void ClearInterrupt() { signals_seen.store(0); }
 void ResetInterruptForTest() { signals_seen.store(0); }
 
 }  // namespace ingot

@@ -6,6 +6,8 @@ namespace ingot {
 
 void InstallInterruptHandler();
 bool InterruptRequested();
+// Forgets the signals seen so far: a conversation goes on after Ctrl-C has ended one answer.
+void ClearInterrupt();
 void ResetInterruptForTest();
 
 }  // namespace ingot

@@ -2,6 +2,8 @@
 // ingot synth: a random-weight model folder in the shape of a released model.
 #include "checkpoint/synth.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <cstdio>
 

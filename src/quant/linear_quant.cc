@@ -4,6 +4,7 @@
 #include "quant/linear_quant.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/error.h"
@@ -30,7 +31,8 @@ void CheckShapes(const TensorView& weight, const TensorView* bias) {
   }
 }
 
-QuantizedLinear Prepare(const TensorView& weight, const TensorView* bias, LinearType type) {
+QuantizedLinear Prepare(const TensorView& weight, const TensorView* bias, LinearType type,
+                        std::string_view name) {
   CheckShapes(weight, bias);
   QuantizedLinear q;
   q.type = type;
@@ -39,6 +41,7 @@ QuantizedLinear Prepare(const TensorView& weight, const TensorView* bias, Linear
   q.codes.resize(static_cast<size_t>(q.out * q.in));
   q.weight_scale.resize(static_cast<size_t>(q.out));
   if (bias != nullptr) q.bias = ToFloats(*bias);
+  RequireFinite(q.bias, name, -1);
   return q;
 }
 
@@ -50,16 +53,18 @@ float LargestMagnitude(std::span<const float> row) {
 
 // Calls scale_of(row index, amax) for the row's scale, then fills the codes.
 template <typename ScaleOf>
-void RoundRows(const TensorView& weight, QuantizedLinear* q, ScaleOf scale_of) {
+void RoundRows(const TensorView& weight, std::string_view name, QuantizedLinear* q,
+               ScaleOf scale_of) {
   ParallelFor(static_cast<size_t>(q->out), 8, [&](size_t begin, size_t end) {
     std::vector<float> row(static_cast<size_t>(q->in));
     for (size_t n = begin; n < end; ++n) {
       ToFloats(weight, static_cast<int64_t>(n) * q->in, row);
+      RequireFinite(row, name, static_cast<int64_t>(n));
       const float scale = scale_of(n, LargestMagnitude(row));
       q->weight_scale[n] = scale;
       int8_t* codes = q->codes.data() + n * row.size();
       for (size_t c = 0; c < row.size(); ++c) {
-        codes[c] = static_cast<int8_t>(std::clamp(Rne(row[c] / scale), -127.0f, 127.0f));
+        codes[c] = static_cast<int8_t>(RoundToCode(row[c] / scale, -127.0f, 127.0f));
       }
     }
   });
@@ -176,24 +181,39 @@ double ClipShare(std::span<const float> values, const ActivationParams& params) 
 
 }  // namespace
 
+void RequireFinite(std::span<const float> values, std::string_view name, int64_t row) {
+  bool finite = true;  // without branches, so that the scan costs little beside the rounding
+  for (const float v : values) finite &= (std::bit_cast<uint32_t>(v) & 0x7f800000u) != 0x7f800000u;
+  if (finite) return;
+  const auto bad =
+      std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+  const std::string where = row < 0 ? fmt::format("bias {}", bad - values.begin())
+                                    : fmt::format("row {}, column {}", row, bad - values.begin());
+  throw FormatError(
+      "{}: {} is {}, which cannot be quantized. Download the model again, or keep the linear "
+      "float.",
+      name, where, *bad);
+}
+
 QuantizedLinear QuantizeDynamic(const TensorView& weight, const TensorView* bias,
-                                const RuntimeRules& rules) {
-  QuantizedLinear q = Prepare(weight, bias, LinearType::kDynamic);
-  RoundRows(weight, &q, [&](size_t, float amax) {
+                                const RuntimeRules& rules, std::string_view name) {
+  QuantizedLinear q = Prepare(weight, bias, LinearType::kDynamic, name);
+  RoundRows(weight, name, &q, [&](size_t, float amax) {
     return WeightScaleOnGrid(std::max(amax / 127.0f, kSmallestScale), rules.dynamic_weight_scale);
   });
   return q;
 }
 
 QuantizedLinear QuantizeStatic(const TensorView& weight, const TensorView* bias,
-                               const ActivationParams& params, const RuntimeRules& rules) {
-  QuantizedLinear q = Prepare(weight, bias, LinearType::kStatic);
+                               const ActivationParams& params, const RuntimeRules& rules,
+                               std::string_view name) {
+  QuantizedLinear q = Prepare(weight, bias, LinearType::kStatic, name);
   q.input = params;
   q.deq.resize(static_cast<size_t>(q.out));
   q.quant_bias.resize(static_cast<size_t>(q.out));
   const bool folded = rules.bias_in_quant_bias && !q.bias.empty();
   const float s_x = params.effective_scale;
-  RoundRows(weight, &q, [&](size_t n, float amax) {
+  RoundRows(weight, name, &q, [&](size_t n, float amax) {
     float s_w = std::max(amax / 127.0f, kSmallestScale);
     // A bias on a row of (nearly) zero weights must not drive its code out of int32.
     if (folded) s_w = std::max(s_w, std::abs(q.bias[n]) / kLargestBiasCode / s_x);
@@ -227,10 +247,10 @@ void FakeQuantizeActivations(std::span<const float> x, const ActivationParams& p
                              std::span<float> out) {
   if (x.size() != out.size())
     throw InternalError("FakeQuantizeActivations: {} values into {}", x.size(), out.size());
-  const float scale = params.effective_scale, offset = params.offset;
+  const float scale = params.effective_scale;
+  const float low = -128.0f - params.offset, high = 127.0f - params.offset;
   for (size_t i = 0; i < x.size(); ++i) {
-    const float code = std::clamp(Rne(x[i] / scale) + offset, -128.0f, 127.0f);
-    out[i] = (code - offset) * scale;
+    out[i] = RoundToCode(x[i] / scale, low, high) * scale;
   }
 }
 
@@ -244,7 +264,7 @@ void FakeQuantizeRows(std::span<const float> x, int64_t in, std::span<float> out
     const float amax = LargestMagnitude(x.subspan(at, cols));
     const float scale = amax > 0 ? amax / 127.0f : 1.0f;
     for (size_t c = at; c < at + cols; ++c) {
-      out[c] = std::clamp(Rne(x[c] / scale), -127.0f, 127.0f) * scale;
+      out[c] = RoundToCode(x[c] / scale, -127.0f, 127.0f) * scale;
     }
   }
 }

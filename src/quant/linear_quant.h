@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/folder_layout.h"
@@ -28,12 +29,16 @@ struct QuantizedLinear {
 };
 
 // weight: [out, in] float; bias: [out] or null. Codes are rne(W / s_w) in float32, clamped to
-// +-127.
+// +-127. Errors: FormatError naming `name` when a weight or bias is NaN or infinite.
 QuantizedLinear QuantizeStatic(const TensorView& weight, const TensorView* bias,
-                               const ActivationParams& params, const RuntimeRules& rules);
+                               const ActivationParams& params, const RuntimeRules& rules,
+                               std::string_view name = "weight");
 // Per-token activations at run time: codes and weight_scale only.
 QuantizedLinear QuantizeDynamic(const TensorView& weight, const TensorView* bias,
-                                const RuntimeRules& rules);
+                                const RuntimeRules& rules, std::string_view name = "weight");
+
+// FormatError naming `name` and the row unless all values are finite.
+void RequireFinite(std::span<const float> values, std::string_view name, int64_t row);
 
 // W ~ codes * scale, row by row; out: [out * in].
 void DequantizeWeight(const QuantizedLinear& linear, std::span<float> out);

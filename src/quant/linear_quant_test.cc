@@ -10,8 +10,10 @@
 #include <cstdlib>
 #include <random>
 
+#include "base/error.h"
 #include "base/numeric.h"
 #include "quant/range_search.h"
+#include "quant/v0_rounding.h"
 
 namespace ingot {
 namespace {
@@ -162,6 +164,26 @@ TEST(LinearQuant, IntegerArithmeticEqualsTheDequantizedProduct) {
     EXPECT_NEAR(static_cast<double>(sum) * q.deq[static_cast<size_t>(n)], product,
                 1e-5 * (1 + std::abs(product)));
   }
+}
+
+TEST(LinearQuant, WeightsThatAreNotFiniteAreNamed) {
+  std::vector<float> w(6, 0.5f);
+  w[4] = std::nanf("");
+  const Tensor weight = FromFloats(w, DType::kF32, {2, 3});
+  try {
+    QuantizeDynamic(weight, nullptr, {}, "layers.3.q_proj");
+    FAIL() << "no error";
+  } catch (const FormatError& e) {
+    EXPECT_NE(std::string(e.what()).find("layers.3.q_proj: row 1, column 1"), std::string::npos);
+  }
+  w[4] = 70000;  // fine in bfloat16, infinite in the original's float16
+  const Tensor large = FromFloats(w, DType::kBF16, {2, 3});
+  EXPECT_NO_THROW(QuantizeDynamic(large, nullptr, {}));
+  EXPECT_THROW(V0QuantizeDynamic(large, nullptr, DType::kF16), FormatError);
+  const Tensor bias = FromFloats(std::vector<float>{0, INFINITY}, DType::kF32, {2});
+  const TensorView view = bias;
+  EXPECT_THROW(QuantizeStatic(large, &view, FullRangeParams(-1, 1, ScaleGrid::kF32, false), {}),
+               FormatError);
 }
 
 TEST(LinearQuant, FakeQuantizedRowsKeepZeroRowsAndExtremes) {

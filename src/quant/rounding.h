@@ -62,4 +62,12 @@ float EffectiveScale(float s, ScaleGrid grid);
 float DeqOnGrid(float deq, float amax, float s_x, DeqGrid grid);
 float WeightScaleOnGrid(float s_w, WeightScaleGrid grid);
 
+// clamp(rne(v), low, high) for integers |low|, |high| < 2^22. Adding 1.5 * 2^23 leaves no fraction
+// bits, so the FPU rounds to nearest even; unlike nearbyint this vectorizes everywhere. Gives +0
+// for negative fractions, NaN for NaN.
+inline float RoundToCode(float v, float low, float high) {
+  const float clamped = v < low ? low : (v > high ? high : v);
+  return (clamped + 0x1.8p23f) - 0x1.8p23f;
+}
+
 }  // namespace ingot

@@ -124,6 +124,15 @@ TEST(Rounding, WeightScalesRoundUp) {
   EXPECT_EQ(WeightScaleOnGrid(0.3f, WeightScaleGrid::kF32), 0.3f);
 }
 
+TEST(Rounding, CodesRoundLikeNearbyint) {
+  for (float v = -140; v < 140; v += 0.03125f) {
+    EXPECT_EQ(RoundToCode(v, -127, 127), std::min(127.0f, std::max(-127.0f, std::nearbyintf(v))))
+        << v;
+  }
+  EXPECT_EQ(RoundToCode(0.49999997f, -127, 127), 0);
+  EXPECT_EQ(RoundToCode(INFINITY, -255, 0), 0);
+}
+
 TEST(Rounding, RulesOfTheTargets) {
   const auto rules = [](Target target, DType dtype) {
     FolderLayout layout;

@@ -73,7 +73,8 @@ float V0DeqScale(const ActivationParams& params, float weight_scale, DType dtype
   return NearestIn(params.dtype == dtype ? dtype : DType::kF32, params.scale * weight_scale);
 }
 
-QuantizedLinear V0QuantizeDynamic(const TensorView& weight, const TensorView* bias, DType dtype) {
+QuantizedLinear V0QuantizeDynamic(const TensorView& weight, const TensorView* bias, DType dtype,
+                                  std::string_view name) {
   const Dims dims = MatrixDims(weight);
   QuantizedLinear q;
   q.type = LinearType::kDynamic;
@@ -82,21 +83,24 @@ QuantizedLinear V0QuantizeDynamic(const TensorView& weight, const TensorView* bi
   q.codes.resize(static_cast<size_t>(dims.out * dims.in));
   q.weight_scale.resize(static_cast<size_t>(dims.out));
   q.bias = LoadBias(bias, dims.out, dtype);
+  RequireFinite(q.bias, name, -1);
   ForRows(weight, dims, dtype, [&](size_t n, std::span<const float> row) {
+    RequireFinite(row, name, static_cast<int64_t>(n));  // after the cast: F16 ends at 65504
     const float scale = RowScale(row, dtype);
     q.weight_scale[n] = scale;
     int8_t* codes = q.codes.data() + n * row.size();
     for (size_t c = 0; c < row.size(); ++c) {
       codes[c] =
-          static_cast<int8_t>(std::clamp(Rne(NearestIn(dtype, row[c] / scale)), -127.0f, 127.0f));
+          static_cast<int8_t>(RoundToCode(NearestIn(dtype, row[c] / scale), -127.0f, 127.0f));
     }
   });
   return q;
 }
 
 QuantizedLinear V0QuantizeStatic(const TensorView& weight, const TensorView* bias,
-                                 const ActivationParams& params, DType dtype) {
-  QuantizedLinear q = V0QuantizeDynamic(weight, bias, dtype);
+                                 const ActivationParams& params, DType dtype,
+                                 std::string_view name) {
+  QuantizedLinear q = V0QuantizeDynamic(weight, bias, dtype, name);
   q.type = LinearType::kStatic;
   q.input = params;
   q.deq.resize(static_cast<size_t>(q.out));

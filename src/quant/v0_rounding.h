@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "quant/linear_quant.h"
 #include "quant/observer.h"
@@ -18,9 +19,11 @@ namespace ingot {
 // stored numbers. The source is first rounded to T, as the original loads it. `bias` may be null.
 // `params.dtype` decides the product's type.
 QuantizedLinear V0QuantizeStatic(const TensorView& weight, const TensorView* bias,
-                                 const ActivationParams& params, DType dtype);
+                                 const ActivationParams& params, DType dtype,
+                                 std::string_view name = "weight");
 // weight, weight_scale, weight_offset only (is_dynamic).
-QuantizedLinear V0QuantizeDynamic(const TensorView& weight, const TensorView* bias, DType dtype);
+QuantizedLinear V0QuantizeDynamic(const TensorView& weight, const TensorView* bias, DType dtype,
+                                  std::string_view name = "weight");
 
 // Weights as the calibration forward sees them (clamp -128..127), float32 holding numbers of T.
 // out: [out * in].

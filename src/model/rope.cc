@@ -41,8 +41,8 @@ class PositionWalk {
 
   void Text() { Put(next_, next_, next_), largest_ = std::max(largest_, next_), ++next_; }
 
-  // A block of grid (t, gh, gw) that begins at the current token and consists of `placeholder`.
-  void Block(const GridThw& grid, int32_t placeholder) {
+  // A block of grid (t, gh, gw) that begins at the current token and consists of `placeholder`; frames are `time_step` apart.
+  void Block(const GridThw& grid, int32_t placeholder, double time_step) {
     const int64_t t = grid[0], rows = grid[1] / merge_, cols = grid[2] / merge_;
     const size_t first = result_.axes[0].size(), count = static_cast<size_t>(t * rows * cols);
     if (count == 0) throw UserError("token {}: a visual block with an empty grid", first);
@@ -52,12 +52,13 @@ class PositionWalk {
                         grid[1], grid[2], count, first, i - first);
       }
     }
+    const auto time = [&](int64_t frame) { return static_cast<int64_t>(static_cast<double>(frame) * time_step); };
     for (int64_t frame = 0; frame < t; ++frame) {
       for (int64_t row = 0; row < rows; ++row) {
-        for (int64_t col = 0; col < cols; ++col) Put(next_ + frame, next_ + row, next_ + col);
+        for (int64_t col = 0; col < cols; ++col) Put(next_ + time(frame), next_ + row, next_ + col);
       }
     }
-    const int64_t last = next_ + std::max({t, rows, cols}) - 1;
+    const int64_t last = next_ + std::max({time(t - 1) + 1, rows, cols}) - 1;
     largest_ = std::max(largest_, last);
     next_ = rule_ == PositionRule::kV5 ? next_ + std::max(rows, cols) : last + 1;
   }
@@ -99,7 +100,8 @@ void RequireAllUsed(const char* what, size_t used, size_t given) {
 }  // namespace
 
 RopePositions TextPositions(const ModelConfig& config, std::span<const int32_t> token_ids, std::span<const GridThw> images,
-                            std::span<const GridThw> videos, PositionRule rule) {
+                            std::span<const GridThw> videos, PositionRule rule,
+                            std::span<const double> time_steps) {
   const std::vector<GridThw> video_blocks =
       SplitsVideos(config.family) ? SingleFrames(videos) : std::vector<GridThw>(videos.begin(), videos.end());
   PositionWalk walk(config, token_ids, rule);
@@ -108,10 +110,11 @@ RopePositions TextPositions(const ModelConfig& config, std::span<const int32_t> 
     const int32_t id = token_ids[walk.token()];
     if (id == config.image_token) {
       if (image == images.size()) throw UserError("token {}: image token behind the last of {} pictures", walk.token(), image);
-      walk.Block(images[image++], id);
+      walk.Block(images[image++], id, 1.0);
     } else if (id == config.video_token) {
       if (video == video_blocks.size()) throw UserError("token {}: video token behind the last of {} frames", walk.token(), video);
-      walk.Block(video_blocks[video++], id);
+      walk.Block(video_blocks[video], id, video < time_steps.size() ? time_steps[video] : 1.0);
+      ++video;
     } else {
       walk.Text();
     }

@@ -32,9 +32,11 @@ struct RopePositions {
 enum class PositionRule { kV5, kLegacy };  // += max(Hm, Wm) (transformers 5.23); = largest used + 1 (4.57)
 
 // Walks the expanded sequence: an image or video token starts a block as large as the next grid says. Errors: UserError when
-// grids and placeholder tokens do not agree (names the token index).
+// grids and placeholder tokens do not agree (names the token index). `time_steps`, Qwen2.5-VL only: per video second_per_grid
+// * tokens_per_second, the distance of its frames on the time axis (1 when absent).
 RopePositions TextPositions(const ModelConfig& config, std::span<const int32_t> token_ids, std::span<const GridThw> images,
-                            std::span<const GridThw> videos, PositionRule rule = PositionRule::kV5);
+                            std::span<const GridThw> videos, PositionRule rule = PositionRule::kV5,
+                            std::span<const double> time_steps = {});
 
 // Tables for tokens [first, first + count) of `positions`; for slots behind the last one the decode rule applies.
 RopeTable MakeTextRope(const TextConfig& config, const RopePositions& positions, int64_t first, int64_t count);

@@ -11,20 +11,24 @@
 
 namespace ingot {
 
-// Frames of a video that somebody sampled already. `indices` are positions in the original video, one per frame.
+// Frames of a video that somebody sampled already. `indices` are positions in the original video,
+// one per frame.
 struct SampledFrames {
   std::vector<std::filesystem::path> frames;  // picture files in time order
   std::vector<int64_t> indices;
-  double fps = 0;  // of the original video
+  double fps = 0;            // of the original video
+  int64_t total_frames = 0;  // of the original video; 0: the last index + 1
 };
 
 struct Part {
   enum class Kind { kText, kImage, kVideo };
   Kind kind = Kind::kText;
-  std::string text;                          // kText
-  std::filesystem::path path;                // kImage, kVideo: the file; also names the picture in messages
-  std::shared_ptr<const std::string> bytes;  // kImage: the encoded file when it is not on disk (wins over `path`)
-  std::shared_ptr<const SampledFrames> sampled;  // kVideo: given frames instead of a file (wins over `path`)
+  std::string text;            // kText
+  std::filesystem::path path;  // kImage, kVideo: the file; also names the picture in messages
+  std::shared_ptr<const std::string>
+      bytes;  // kImage: the encoded file when it is not on disk (wins over `path`)
+  std::shared_ptr<const SampledFrames>
+      sampled;  // kVideo: given frames instead of a file (wins over `path`)
 
   static Part Text(std::string text) {
     Part part;
@@ -53,7 +57,8 @@ struct Part {
 struct Message {
   std::string role;  // "system", "user", "assistant", "tool"
   std::vector<Part> parts;
-  std::string extra_json;  // "" or a JSON object of further keys (tool_calls, reasoning_content, name)
+  std::string
+      extra_json;  // "" or a JSON object of further keys (tool_calls, reasoning_content, name)
 };
 
 using Conversation = std::vector<Message>;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Samples for calibration, comparison and evaluation: a folder of pictures, TextVQA's JSON, or JSON lines of messages.
-// A data set is a list of conversations; pictures are opened only when a sample is used. Bad lines and missing pictures are
-// collected with their line numbers instead of ending the run, so that the caller decides.
+// Samples for calibration, comparison and evaluation: a folder of pictures, TextVQA's JSON, or JSON
+// lines of messages. A data set is a list of conversations; pictures are opened only when a sample
+// is used. Bad lines and missing pictures are collected with their line numbers instead of ending
+// the run, so that the caller decides.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +15,14 @@
 namespace ingot {
 
 struct Sample {
-  std::string id;           // file name, question_id or "line 12"; unique inside a data set
+  std::string id;             // file name, question_id or "line 12"; unique inside a data set
   Conversation conversation;  // ends with a user turn
   std::vector<std::string> answers;  // reference answers; empty when the data has none
 };
 
 struct DatasetProblem {
-  std::string where;   // "questions.jsonl:12", "picture folder"
-  std::string what;    // what was found, what was expected
+  std::string where;  // "questions.jsonl:12", "picture folder"
+  std::string what;   // what was found, what was expected
 };
 
 struct Dataset {
@@ -39,8 +40,8 @@ struct DatasetOptions {
   uint64_t max_file_bytes = 1u << 30;
 };
 
-// Decides by what `path` is: a folder, *.jsonl, or *.json (TextVQA, or an array of message records). Errors: UserError when
-// nothing usable is found or the file is of no known layout.
+// Decides by what `path` is: a folder, *.jsonl, or *.json (TextVQA, or an array of message
+// records). Errors: UserError when nothing usable is found or the file is of no known layout.
 Dataset LoadDataset(const std::filesystem::path& path, const DatasetOptions& options = {});
 
 Dataset LoadPictureFolder(const std::filesystem::path& dir, const DatasetOptions& options = {});

@@ -23,7 +23,9 @@ IngotTemplate* RawHandle(const TemplateHandle* handle) {
   return const_cast<IngotTemplate*>(reinterpret_cast<const IngotTemplate*>(handle));
 }
 
-void TemplateDeleter::operator()(TemplateHandle* handle) const { ingot_template_free(RawHandle(handle)); }
+void TemplateDeleter::operator()(TemplateHandle* handle) const {
+  ingot_template_free(RawHandle(handle));
+}
 
 }  // namespace text_internal
 
@@ -39,7 +41,9 @@ bool Exists(const std::filesystem::path& path) {
 json ParseFile(const std::filesystem::path& path, uint64_t limit) {
   json parsed = json::parse(ReadFile(path, limit), nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object()) {
-    throw FormatError("{}: expected a JSON object. Copy the file from the original model folder again", path.string());
+    throw FormatError(
+        "{}: expected a JSON object. Copy the file from the original model folder again",
+        path.string());
   }
   return parsed;
 }
@@ -50,8 +54,9 @@ struct Sources {
   std::string with_tools;  // "" when `main` serves for tools as well
 };
 
-// The chat_template field: a string, or a list of {"name", "template"} of which "default" and "tool_use" matter.
-// Source: huggingface/transformers: src/transformers/tokenization_utils_base.py (get_chat_template).
+// The chat_template field: a string, or a list of {"name", "template"} of which "default" and
+// "tool_use" matter. Source: huggingface/transformers: src/transformers/tokenization_utils_base.py
+// (get_chat_template).
 std::optional<Sources> FromField(const std::filesystem::path& path, const json& config) {
   const auto field = config.find("chat_template");
   if (field == config.end() || field->is_null()) return std::nullopt;
@@ -62,8 +67,11 @@ std::optional<Sources> FromField(const std::filesystem::path& path, const json& 
   }
   if (field->is_array()) {
     for (const json& entry : *field) {
-      if (!entry.is_object() || !entry.value("name", json()).is_string() || !entry.value("template", json()).is_string()) {
-        throw FormatError("{}: chat_template: an entry of the list is not {{\"name\", \"template\"}}", path.string());
+      if (!entry.is_object() || !entry.value("name", json()).is_string() ||
+          !entry.value("template", json()).is_string()) {
+        throw FormatError(
+            "{}: chat_template: an entry of the list is not {{\"name\", \"template\"}}",
+            path.string());
       }
       const std::string name = entry["name"];
       if (name == "default") sources.main = entry["template"];
@@ -72,21 +80,29 @@ std::optional<Sources> FromField(const std::filesystem::path& path, const json& 
     if (!sources.main.empty()) return sources;
     throw FormatError("{}: chat_template: the list has no entry named \"default\"", path.string());
   }
-  throw FormatError("{}: chat_template is a {}, expected a string", path.string(), field->type_name());
+  throw FormatError("{}: chat_template is a {}, expected a string", path.string(),
+                    field->type_name());
 }
 
 Sources FindSources(const std::filesystem::path& dir) {
   const std::filesystem::path jinja = dir / "chat_template.jinja";
   if (Exists(jinja)) {
-    return {.file = jinja.string(), .main = ReadFile(jinja, ChatTemplate::kMaxTemplateBytes), .with_tools = ""};
+    return {.file = jinja.string(),
+            .main = ReadFile(jinja, ChatTemplate::kMaxTemplateBytes),
+            .with_tools = ""};
   }
   constexpr std::array<const char*, 2> kFiles = {"chat_template.json", "tokenizer_config.json"};
   for (const char* name : kFiles) {
     if (!Exists(dir / name)) continue;
-    if (std::optional<Sources> found = FromField(dir / name, ParseFile(dir / name, kMaxConfigBytes))) return *found;
+    if (std::optional<Sources> found =
+            FromField(dir / name, ParseFile(dir / name, kMaxConfigBytes)))
+      return *found;
   }
-  throw UserError("{}: no chat template (looked for chat_template.jinja, chat_template.json and chat_template in "
-                  "tokenizer_config.json). Copy chat_template.json from the original model folder", dir.string());
+  throw UserError(
+      "{}: no chat template (looked for chat_template.jinja, chat_template.json and chat_template "
+      "in "
+      "tokenizer_config.json). Copy chat_template.json from the original model folder",
+      dir.string());
 }
 
 // bos_token and its kind as template variables: strings, or objects with "content".
@@ -94,12 +110,14 @@ std::string SpecialTokens(const std::filesystem::path& dir) {
   if (!Exists(dir / "tokenizer_config.json")) return "{}";
   const json config = ParseFile(dir / "tokenizer_config.json", kMaxConfigBytes);
   json tokens = json::object();
-  for (const char* name : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}) {
+  for (const char* name : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+                           "cls_token", "mask_token"}) {
     const auto field = config.find(name);
     if (field == config.end()) continue;
     if (field->is_string()) {
       tokens[name] = *field;
-    } else if (field->is_object() && field->contains("content") && (*field)["content"].is_string()) {
+    } else if (field->is_object() && field->contains("content") &&
+               (*field)["content"].is_string()) {
       tokens[name] = (*field)["content"];
     }
   }
@@ -134,13 +152,15 @@ ChatTemplate::ChatTemplate(const std::filesystem::path& dir, const Tokenizer& to
 }
 
 ChatTemplate::ChatTemplate(std::string name, std::string source, const Tokenizer& tokenizer)
-    : name_(std::move(name)), source_(std::move(source)), handle_(Compile(name_, source_, tokenizer)) {}
+    : name_(std::move(name)),
+      source_(std::move(source)),
+      handle_(Compile(name_, source_, tokenizer)) {}
 
 ChatTemplate::Handle ChatTemplate::Compile(const std::string& name, const std::string& source,
                                            const Tokenizer& tokenizer) {
   if (source.size() > kMaxTemplateBytes) {
-    throw FormatError("{}: the chat template has {}, more than the limit of {}", name, HumanBytes(source.size()),
-                      HumanBytes(kMaxTemplateBytes));
+    throw FormatError("{}: the chat template has {}, more than the limit of {}", name,
+                      HumanBytes(source.size()), HumanBytes(kMaxTemplateBytes));
   }
   IngotTemplate* raw = nullptr;
   Collector result;
@@ -150,11 +170,12 @@ ChatTemplate::Handle ChatTemplate::Compile(const std::string& name, const std::s
   return Handle(reinterpret_cast<text_internal::TemplateHandle*>(raw));
 }
 
-RenderResult ChatTemplate::Render(std::string_view messages_json, const RenderOptions& options) const {
+RenderResult ChatTemplate::Render(std::string_view messages_json,
+                                  const RenderOptions& options) const {
   const size_t total = messages_json.size() + options.tools_json.size() + options.extra_json.size();
   if (total > kMaxMessagesBytes) {
-    throw UserError("the conversation has {}, more than the limit of {}. Shorten it", HumanBytes(total),
-                    HumanBytes(kMaxMessagesBytes));
+    throw UserError("the conversation has {}, more than the limit of {}. Shorten it",
+                    HumanBytes(total), HumanBytes(kMaxMessagesBytes));
   }
   std::vector<IngotVariable> variables;
   const auto add = [&](std::string_view name, std::string_view json_text, bool trusted) {
@@ -170,8 +191,8 @@ RenderResult ChatTemplate::Render(std::string_view messages_json, const RenderOp
   add("", special_tokens_json_, true);
   const auto* handle = (tools && tool_handle_ ? tool_handle_ : handle_).get();
   Collector result;
-  RequireOk(ingot_template_render(text_internal::RawHandle(handle), variables.data(), variables.size(),
-                                  options.protect ? 1 : 0, result.output()),
+  RequireOk(ingot_template_render(text_internal::RawHandle(handle), variables.data(),
+                                  variables.size(), options.protect ? 1 : 0, result.output()),
             result, name_, "");
   RenderResult rendered{.text = std::move(result.bytes), .segments = {}};
   rendered.segments = ToSegments(rendered.text, result.ranges);

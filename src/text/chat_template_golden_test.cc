@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rendered conversations against recorded results of transformers 5.23.0: 41 conversations, three templates.
+// Rendered conversations against recorded results of transformers 5.23.0: 41 conversations, three
+// templates.
 #include <gtest/gtest.h>
 
 #include <string>

@@ -14,8 +14,11 @@ inline nlohmann::ordered_json ReadGolden(const std::string& name) {
   return nlohmann::ordered_json::parse(ReadFile(std::filesystem::path(INGOT_TEST_DATA) / name));
 }
 
-// The tokenizer of the small models, and the real one of Qwen3 (unpacked when the build is configured).
-inline std::filesystem::path MiniDir() { return std::filesystem::path(INGOT_TEST_DATA) / "models/mini-qwen3-vl"; }
+// The tokenizer of the small models, and the real one of Qwen3 (unpacked when the build is
+// configured).
+inline std::filesystem::path MiniDir() {
+  return std::filesystem::path(INGOT_TEST_DATA) / "models/mini-qwen3-vl";
+}
 inline std::filesystem::path Qwen3Dir() { return INGOT_QWEN3_TOKENIZER; }
 
 }  // namespace ingot

@@ -20,7 +20,7 @@ class Collector {
  public:
   IngotOutput output() { return {&Collector::Sink, this}; }
 
-  std::string bytes;             // all pieces, concatenated
+  std::string bytes;  // all pieces, concatenated
   std::vector<int32_t> ids;
   std::vector<uint64_t> ranges;  // begin, end, begin, end, ...
   std::string error;
@@ -34,7 +34,8 @@ inline IngotText ToText(std::string_view text) {
 }
 
 // Throws the error that `status` stands for: "<where>: <message>. <remedy>".
-void RequireOk(int32_t status, const Collector& collector, std::string_view where, std::string_view remedy);
+void RequireOk(int32_t status, const Collector& collector, std::string_view where,
+               std::string_view remedy);
 
 IngotTokenizer* RawHandle(const TokenizerHandle* handle);
 IngotTemplate* RawHandle(const TemplateHandle* handle);

@@ -21,7 +21,9 @@ IngotTokenizer* RawHandle(const TokenizerHandle* handle) {
   return const_cast<IngotTokenizer*>(reinterpret_cast<const IngotTokenizer*>(handle));
 }
 
-void TokenizerDeleter::operator()(TokenizerHandle* handle) const { ingot_tokenizer_free(RawHandle(handle)); }
+void TokenizerDeleter::operator()(TokenizerHandle* handle) const {
+  ingot_tokenizer_free(RawHandle(handle));
+}
 
 }  // namespace text_internal
 
@@ -53,30 +55,37 @@ std::vector<AddedToken> ReadAddedTokens(const IngotTokenizer* handle, int64_t* v
 Tokenizer::Tokenizer(const std::filesystem::path& dir) : file_(dir / "tokenizer.json") {
   std::error_code ignored;
   if (!std::filesystem::exists(file_, ignored)) {
-    throw UserError("{}: the model folder has no tokenizer.json. Copy it from the original model folder (vocab.json and "
-                    "merges.txt alone are not enough)", dir.string());
+    throw UserError(
+        "{}: the model folder has no tokenizer.json. Copy it from the original model folder "
+        "(vocab.json and "
+        "merges.txt alone are not enough)",
+        dir.string());
   }
   const std::string json = ReadFile(file_, kMaxFileBytes);
   IngotTokenizer* raw = nullptr;
   Collector result;
-  RequireOk(ingot_tokenizer_new(ToText(json), &raw, result.output()), result, file_.string(), kRemedy);
+  RequireOk(ingot_tokenizer_new(ToText(json), &raw, result.output()), result, file_.string(),
+            kRemedy);
   handle_.reset(reinterpret_cast<text_internal::TokenizerHandle*>(raw));
   added_tokens_ = ReadAddedTokens(raw, &vocab_size_);
 }
 
-std::vector<int32_t> Tokenizer::EncodeRanges(std::string_view text, std::span<const uint64_t> untrusted) const {
+std::vector<int32_t> Tokenizer::EncodeRanges(std::string_view text,
+                                             std::span<const uint64_t> untrusted) const {
   if (text.size() > kMaxTextBytes) {
-    throw UserError("the text has {}, more than the limit of {} for one prompt. Shorten it", HumanBytes(text.size()),
-                    HumanBytes(kMaxTextBytes));
+    throw UserError("the text has {}, more than the limit of {} for one prompt. Shorten it",
+                    HumanBytes(text.size()), HumanBytes(kMaxTextBytes));
   }
   Collector result;
-  RequireOk(ingot_tokenizer_encode(RawHandle(handle_.get()), ToText(text), untrusted.data(), untrusted.size() / 2,
-                                   result.output()),
+  RequireOk(ingot_tokenizer_encode(RawHandle(handle_.get()), ToText(text), untrusted.data(),
+                                   untrusted.size() / 2, result.output()),
             result, file_.string(), "");
   return std::move(result.ids);
 }
 
-std::vector<int32_t> Tokenizer::EncodeTrusted(std::string_view text) const { return EncodeRanges(text, {}); }
+std::vector<int32_t> Tokenizer::EncodeTrusted(std::string_view text) const {
+  return EncodeRanges(text, {});
+}
 
 std::vector<int32_t> Tokenizer::EncodeUser(std::string_view text) const {
   const uint64_t all[] = {0, text.size()};
@@ -103,8 +112,8 @@ std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) c
     if (id >= 0) known.push_back(static_cast<uint32_t>(id));
   }
   Collector result;
-  RequireOk(ingot_tokenizer_decode(RawHandle(handle_.get()), known.data(), known.size(), skip_special ? 1 : 0,
-                                   result.output()),
+  RequireOk(ingot_tokenizer_decode(RawHandle(handle_.get()), known.data(), known.size(),
+                                   skip_special ? 1 : 0, result.output()),
             result, file_.string(), kRemedy);
   return std::move(result.bytes);
 }
@@ -112,8 +121,9 @@ std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) c
 std::string Tokenizer::TokenBytes(int32_t id) const {
   if (id < 0) return {};
   Collector result;
-  RequireOk(ingot_tokenizer_token_bytes(RawHandle(handle_.get()), static_cast<uint32_t>(id), result.output()), result,
-            file_.string(), kRemedy);
+  RequireOk(ingot_tokenizer_token_bytes(RawHandle(handle_.get()), static_cast<uint32_t>(id),
+                                        result.output()),
+            result, file_.string(), kRemedy);
   return std::move(result.bytes);
 }
 
@@ -136,7 +146,8 @@ std::string StreamDecoder::Push(int32_t id) {
 }
 
 std::string StreamDecoder::Finish() {
-  // What is pending is the start of one character: decoding it lossily gives a single replacement character.
+  // What is pending is the start of one character: decoding it lossily gives a single replacement
+  // character.
   const bool cut = !pending_.empty();
   pending_.clear();
   return cut ? "\xef\xbf\xbd" : "";

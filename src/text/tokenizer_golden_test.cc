@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ids and texts against recorded results of Hugging Face tokenizers 0.23.3: the real Qwen3 tokenizer and that of the small
-// models.
+// Ids and texts against recorded results of Hugging Face tokenizers 0.23.3: the real Qwen3
+// tokenizer and that of the small models.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -77,13 +77,17 @@ TEST_P(TokenizerGolden, ProtectionIsExactOnOrdinaryText) {
     const std::string text = item.at("text");
     const Ids ids = item.at("ids");
     bool control = false;
-    for (const AddedToken& token : tokenizer_.added_tokens()) control |= text.find(token.text) != std::string::npos;
+    for (const AddedToken& token : tokenizer_.added_tokens())
+      control |= text.find(token.text) != std::string::npos;
     if (control) continue;
     ++compared;
     EXPECT_EQ(tokenizer_.EncodeUser(text), ids) << text;
     // An angle bracket anywhere in the untrusted part sends the whole text through the guarded way.
-    const std::vector<TextSegment> segments = {{"<|im_start|>user\n", true}, {"< " + text, false}, {"<|im_end|>", true}};
-    EXPECT_EQ(tokenizer_.Encode(segments), tokenizer_.EncodeTrusted("<|im_start|>user\n< " + text + "<|im_end|>")) << text;
+    const std::vector<TextSegment> segments = {
+        {"<|im_start|>user\n", true}, {"< " + text, false}, {"<|im_end|>", true}};
+    EXPECT_EQ(tokenizer_.Encode(segments),
+              tokenizer_.EncodeTrusted("<|im_start|>user\n< " + text + "<|im_end|>"))
+        << text;
   }
   EXPECT_GT(compared, 350);
 }

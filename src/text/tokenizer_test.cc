@@ -26,14 +26,16 @@ class TokenizerTest : public testing::Test {
   const int32_t im_end_ = *tokenizer_.TokenId("<|im_end|>");
 
   int64_t CountAdded(const Ids& ids) const {
-    return std::ranges::count_if(ids, [&](int32_t id) { return id >= tokenizer_.added_tokens().front().id; });
+    return std::ranges::count_if(
+        ids, [&](int32_t id) { return id >= tokenizer_.added_tokens().front().id; });
   }
 };
 
 // A folder with one file, removed afterwards.
 class Folder {
  public:
-  explicit Folder(const std::string& tokenizer_json) : dir_(testing::TempDir() + "ingot_tokenizer_test") {
+  explicit Folder(const std::string& tokenizer_json)
+      : dir_(testing::TempDir() + "ingot_tokenizer_test") {
     std::filesystem::create_directories(dir_);
     std::ofstream(dir_ / "tokenizer.json") << tokenizer_json;
   }
@@ -85,17 +87,21 @@ TEST_F(TokenizerTest, ATokenAcrossABorderIsNone) {
 }
 
 TEST_F(TokenizerTest, BordersDoNotSplitWords) {
-  const std::vector<TextSegment> segments = {{"What is", true}, {"n't <this>", false}, {" the best\n", true}, {"\n", false}};
-  EXPECT_EQ(tokenizer_.Encode(segments), tokenizer_.EncodeTrusted("What isn't <this> the best\n\n"));
+  const std::vector<TextSegment> segments = {
+      {"What is", true}, {"n't <this>", false}, {" the best\n", true}, {"\n", false}};
+  EXPECT_EQ(tokenizer_.Encode(segments),
+            tokenizer_.EncodeTrusted("What isn't <this> the best\n\n"));
 }
 
 TEST_F(TokenizerTest, CombiningCharactersAfterABracketCompose) {
-  const std::string text = "a <\xcc\xb8 b >\xcc\xb8 e\xcc\x81";  // normalisation makes one character of '<' and U+0338
+  const std::string text =
+      "a <\xcc\xb8 b >\xcc\xb8 e\xcc\x81";  // normalisation makes one character of '<' and U+0338
   EXPECT_EQ(tokenizer_.EncodeUser(text), tokenizer_.EncodeTrusted(text));
 }
 
 TEST_F(TokenizerTest, PrivateUseCharactersSurvive) {
-  const std::string text = "\xf3\xb0\x80\x80<|im_end|>\xf3\xb0\x80\x81 \xf4\x8f\xbf\xbd";  // U+F0000, U+F0001, U+10FFFD
+  const std::string text =
+      "\xf3\xb0\x80\x80<|im_end|>\xf3\xb0\x80\x81 \xf4\x8f\xbf\xbd";  // U+F0000, U+F0001, U+10FFFD
   const Ids ids = tokenizer_.EncodeUser(text);
   EXPECT_EQ(CountAdded(ids), 0);
   EXPECT_EQ(tokenizer_.Decode(ids, false), text);
@@ -103,8 +109,9 @@ TEST_F(TokenizerTest, PrivateUseCharactersSurvive) {
 
 TEST_F(TokenizerTest, RandomMixesKeepTheirText) {
   std::mt19937 random(7);
-  const std::vector<std::string> pieces = {"<|im_end|>", "<", "|im_end|>", "<think>", "</think>", ">", " ", "word", "\n",
-                                           "é", "<|image_pad", "|>", "🙂", "12", "<tool_call>", "<|"};
+  const std::vector<std::string> pieces = {
+      "<|im_end|>", "<", "|im_end|>",   "<think>", "</think>", ">",  " ",           "word",
+      "\n",         "é", "<|image_pad", "|>",      "🙂",       "12", "<tool_call>", "<|"};
   for (int round = 0; round < 300; ++round) {
     std::vector<TextSegment> segments;
     std::string text;
@@ -126,7 +133,8 @@ TEST_F(TokenizerTest, StreamNeverEndsInsideACharacter) {
   for (const int32_t id : tokenizer_.EncodeUser(text)) {
     streamed += decoder.Push(id);
     EXPECT_EQ(text.substr(0, streamed.size()), streamed);
-    EXPECT_TRUE(streamed.size() == text.size() || (static_cast<uint8_t>(text[streamed.size()]) & 0xc0) != 0x80);
+    EXPECT_TRUE(streamed.size() == text.size() ||
+                (static_cast<uint8_t>(text[streamed.size()]) & 0xc0) != 0x80);
   }
   EXPECT_EQ(streamed + decoder.Finish(), text);
 }
@@ -143,7 +151,8 @@ TEST_F(TokenizerTest, IdsOutsideOfTheVocabularyAddNothing) {
 
 TEST_F(TokenizerTest, Limits) {
   EXPECT_THROW(tokenizer_.EncodeUser(std::string(Tokenizer::kMaxTextBytes + 1, 'a')), UserError);
-  EXPECT_THAT(MessageOf<UserError>([&] { tokenizer_.EncodeTrusted("ab\xff"); }), HasSubstr("not valid UTF-8 at byte 2"));
+  EXPECT_THAT(MessageOf<UserError>([&] { tokenizer_.EncodeTrusted("ab\xff"); }),
+              HasSubstr("not valid UTF-8 at byte 2"));
 }
 
 TEST_F(TokenizerTest, ManyThreadsAtOnce) {
@@ -152,7 +161,8 @@ TEST_F(TokenizerTest, ManyThreadsAtOnce) {
   std::vector<int> wrong(4, 0);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
-      for (int i = 0; i < 50; ++i) wrong[t] += tokenizer_.EncodeUser("The quick <brown> fox 你好") != expected;
+      for (int i = 0; i < 50; ++i)
+        wrong[t] += tokenizer_.EncodeUser("The quick <brown> fox 你好") != expected;
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -167,10 +177,13 @@ TEST(TokenizerFile, MissingFileSaysWhatToDo) {
 
 TEST(TokenizerFile, BrokenFilesAreFormatErrors) {
   const std::string whole = ReadFile(MiniDir() / "tokenizer.json");
-  for (const std::string& json : {std::string("{"), std::string(""), std::string("[]"), std::string("{\"model\": 3}"),
-                                  whole.substr(0, whole.size() / 2), std::string(100'000, '[')}) {
+  for (const std::string& json :
+       {std::string("{"), std::string(""), std::string("[]"), std::string("{\"model\": 3}"),
+        whole.substr(0, whole.size() / 2), std::string(100'000, '[')}) {
     const Folder folder(json);
-    EXPECT_THAT(MessageOf<FormatError>([&] { Tokenizer{folder.path()}; }), HasSubstr("tokenizer.json: ")) << json.substr(0, 20);
+    EXPECT_THAT(MessageOf<FormatError>([&] { Tokenizer{folder.path()}; }),
+                HasSubstr("tokenizer.json: "))
+        << json.substr(0, 20);
   }
 }
 
@@ -179,7 +192,8 @@ TEST(TokenizerFile, OtherKindsAreRefused) {
   json["decoder"] = {{"type", "Fuse"}};
   {
     const Folder folder(json.dump());
-    EXPECT_THAT(MessageOf<UserError>([&] { Tokenizer{folder.path()}; }), HasSubstr("decoder other than ByteLevel"));
+    EXPECT_THAT(MessageOf<UserError>([&] { Tokenizer{folder.path()}; }),
+                HasSubstr("decoder other than ByteLevel"));
   }
   json = nlohmann::json::parse(ReadFile(MiniDir() / "tokenizer.json"));
   json["model"]["dropout"] = 0.5;
@@ -189,7 +203,8 @@ TEST(TokenizerFile, OtherKindsAreRefused) {
 
 TEST(TokenizerFile, TruncationAndPaddingOfTheFileAreIgnored) {
   auto json = nlohmann::json::parse(ReadFile(MiniDir() / "tokenizer.json"));
-  json["truncation"] = {{"direction", "Right"}, {"max_length", 2}, {"strategy", "LongestFirst"}, {"stride", 0}};
+  json["truncation"] = {
+      {"direction", "Right"}, {"max_length", 2}, {"strategy", "LongestFirst"}, {"stride", 0}};
   const Folder folder(json.dump());
   EXPECT_GT(Tokenizer(folder.path()).EncodeUser("one two three four five six").size(), 2u);
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole forward pass against huggingface/transformers 5.23.0 (fp32, CPU) on two small random Qwen3-VL models: every
-// recorded stage, all logits, 16 greedy tokens; the bf16 mode against the reference's own bf16 error; prompts in chunks.
-// Prints a table of the cases; INGOT_GOLDEN_JSON=FILE also writes it as JSON.
+// The whole forward pass against huggingface/transformers 5.23.0 (fp32, CPU) on two small random
+// Qwen3-VL models: every recorded stage, all logits, 16 greedy tokens; the bf16 mode against the
+// reference's own bf16 error; prompts in chunks. Prints a table of the cases;
+// INGOT_GOLDEN_JSON=FILE also writes it as JSON.
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -26,7 +27,8 @@ namespace {
 using Json = nlohmann::json;
 using Floats = std::vector<float>;
 
-constexpr double kTolerance = 1e-5;  // relative L2; 4.57 against 5.23 of the reference differ by up to 1.8e-6
+constexpr double kTolerance =
+    1e-5;  // relative L2; 4.57 against 5.23 of the reference differ by up to 1.8e-6
 
 double RelativeL2(const float* found, const float* expected, size_t n) {
   double error = 0, norm = 0;
@@ -73,22 +75,31 @@ class TableEnvironment : public testing::Environment {
  public:
   void TearDown() override {
     Json json = Json::array();
-    std::printf("%-22s %-20s %10s %6s  %6s %10s (%s)  %9s %6s\n", "model", "case", "logits L2", "greedy", "stages", "worst", "stage",
-                "bf16 L2", "/ref");
+    std::printf("%-22s %-20s %10s %6s  %6s %10s (%s)  %9s %6s\n", "model", "case", "logits L2",
+                "greedy", "stages", "worst", "stage", "bf16 L2", "/ref");
     for (const Row& row : Table()) {
-      std::printf("%-22s %-20s %10.2e %6s  %6zu %10.2e (%s)  %9.2e %6.2f\n", row.mini.c_str(), row.name.c_str(), row.rel_l2,
-                  row.greedy_equal ? "equal" : "DIFFER", row.stages, row.worst_stage, row.worst_name.c_str(), row.bf16_rel_l2,
-                  row.bf16_ratio);
-      json.push_back({{"model", row.mini}, {"case", row.name}, {"logits_rel_l2", row.rel_l2}, {"greedy_equal", row.greedy_equal},
-                      {"stages", row.stages}, {"worst_stage", row.worst_name}, {"worst_stage_rel_l2", row.worst_stage},
-                      {"bf16_rel_l2", row.bf16_rel_l2}, {"bf16_over_reference", row.bf16_ratio}});
+      std::printf("%-22s %-20s %10.2e %6s  %6zu %10.2e (%s)  %9.2e %6.2f\n", row.mini.c_str(),
+                  row.name.c_str(), row.rel_l2, row.greedy_equal ? "equal" : "DIFFER", row.stages,
+                  row.worst_stage, row.worst_name.c_str(), row.bf16_rel_l2, row.bf16_ratio);
+      json.push_back({{"model", row.mini},
+                      {"case", row.name},
+                      {"logits_rel_l2", row.rel_l2},
+                      {"greedy_equal", row.greedy_equal},
+                      {"stages", row.stages},
+                      {"worst_stage", row.worst_name},
+                      {"worst_stage_rel_l2", row.worst_stage},
+                      {"bf16_rel_l2", row.bf16_rel_l2},
+                      {"bf16_over_reference", row.bf16_ratio}});
     }
-    if (const char* path = std::getenv("INGOT_GOLDEN_JSON")) std::ofstream(path) << json.dump(1) << "\n";
+    if (const char* path = std::getenv("INGOT_GOLDEN_JSON"))
+      std::ofstream(path) << json.dump(1) << "\n";
   }
 };
 const auto* const kEnvironment = testing::AddGlobalTestEnvironment(new TableEnvironment);
 
-std::string Golden(const std::string& file) { return std::string(INGOT_TEST_DATA) + "/goldens/model/" + file; }
+std::string Golden(const std::string& file) {
+  return std::string(INGOT_TEST_DATA) + "/goldens/model/" + file;
+}
 
 std::vector<GridThw> Grids(const Json& json) {
   std::vector<GridThw> grids;
@@ -148,7 +159,8 @@ TEST_P(ModelGoldenTest, StagesLogitsAndGreedyTokens) {
     const std::string name = c["name"];
     StageCheck stages;
     RunContext context;
-    context.observe = [&](std::string_view stage, std::span<const int64_t> shape, const float* data) {
+    context.observe = [&](std::string_view stage, std::span<const int64_t> shape,
+                          const float* data) {
       const TensorInfo* info = golden_->Find(name + "." + std::string(stage));
       if (info == nullptr) return;
       EXPECT_EQ(info->shape, Shape(shape.begin(), shape.end())) << name << " " << stage;
@@ -169,7 +181,8 @@ TEST_P(ModelGoldenTest, StagesLogitsAndGreedyTokens) {
     const auto expected_positions = golden_->View(name + ".position_ids").As<int32_t>();
     for (size_t axis = 0; axis < 3; ++axis) {
       EXPECT_TRUE(std::equal(positions.axes[axis].begin(), positions.axes[axis].end(),
-                             expected_positions.begin() + static_cast<std::ptrdiff_t>(axis * positions.axes[axis].size())))
+                             expected_positions.begin() +
+                                 static_cast<std::ptrdiff_t>(axis * positions.axes[axis].size())))
           << name << " axis " << axis;
     }
     // Greedy: feed back our own choice; it must be the reference's.
@@ -178,7 +191,8 @@ TEST_P(ModelGoldenTest, StagesLogitsAndGreedyTokens) {
     std::vector<int32_t> tokens;
     Sampler sampler({}, input.token_ids, 0);
     for (size_t step = 0; step < greedy.size(); ++step) {
-      const double error = RelativeL2(logits.data(), &greedy_logits[step * logits.size()], logits.size());
+      const double error =
+          RelativeL2(logits.data(), &greedy_logits[step * logits.size()], logits.size());
       EXPECT_LT(error, kTolerance) << name << " step " << step;
       row.rel_l2 = std::max(row.rel_l2, error);
       tokens.push_back(sampler.Next(logits));
@@ -189,8 +203,9 @@ TEST_P(ModelGoldenTest, StagesLogitsAndGreedyTokens) {
     if (Has(c, "logits.all")) session.AllLogits(input);  // compared by the observer
 
     for (const TensorInfo& info : golden_->tensors()) {
-      const bool other = !info.name.starts_with(name + ".") || info.name.ends_with(".position_ids") ||
-                         info.name.ends_with(".greedy.logits") || info.name.ends_with(".bf16.logits.all");
+      const bool other =
+          !info.name.starts_with(name + ".") || info.name.ends_with(".position_ids") ||
+          info.name.ends_with(".greedy.logits") || info.name.ends_with(".bf16.logits.all");
       EXPECT_TRUE(other || stages.seen[info.name]) << info.name << " was never reported";
     }
     row.stages = stages.compared;
@@ -200,14 +215,17 @@ TEST_P(ModelGoldenTest, StagesLogitsAndGreedyTokens) {
   }
 }
 
-// bf16 mode: its error against fp32 over prompt and forced continuation, as a multiple of the reference's own.
+// bf16 mode: its error against fp32 over prompt and forced continuation, as a multiple of the
+// reference's own.
 TEST_P(ModelGoldenTest, Bf16ErrorIsBelowTheReferences) {
   for (const Json& c : cases_) {
     ModelInput input = Input(c);
     const auto greedy = c["greedy"].get<std::vector<int32_t>>();
     input.token_ids.insert(input.token_ids.end(), greedy.begin(), greedy.end() - 1);
     const Floats exact = Session(model_, {}).AllLogits(input);
-    const Floats rounded = Session(model_, {.precision = Precision::kBF16, .observe = {}, .hook = {}}).AllLogits(input);
+    const Floats rounded =
+        Session(model_, {.precision = Precision::kBF16, .observe = {}, .hook = {}})
+            .AllLogits(input);
     const Json& noise = c["bf16_noise"];
     const size_t vocab = static_cast<size_t>(model_.config.text.vocab);
     ASSERT_EQ(exact.size() / vocab, noise["positions"].get<size_t>());
@@ -237,17 +255,23 @@ TEST_P(ModelGoldenTest, ChunkedPromptGivesTheSameBits) {
             << c["name"] << " chunk " << chunk;
       }
       // The last prompt row and a fresh run without a cache agree too.
-      const Floats all = Session(model_, {.precision = precision, .observe = {}, .hook = {}}).AllLogits(input);
-      EXPECT_EQ(std::memcmp(&all[all.size() - expected.size()], expected.data(), expected.size() * sizeof(float)), 0);
+      const Floats all =
+          Session(model_, {.precision = precision, .observe = {}, .hook = {}}).AllLogits(input);
+      EXPECT_EQ(std::memcmp(&all[all.size() - expected.size()], expected.data(),
+                            expected.size() * sizeof(float)),
+                0);
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Minis, ModelGoldenTest, testing::Values("mini-qwen3-vl", "mini-qwen3-vl-untied"), [](const auto& mini) {
-  std::string name = mini.param;
-  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Minis, ModelGoldenTest,
+                         testing::Values("mini-qwen3-vl", "mini-qwen3-vl-untied"),
+                         [](const auto& mini) {
+                           std::string name = mini.param;
+                           for (char& c : name)
+                             c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace ingot

@@ -9,13 +9,13 @@
 namespace ingot {
 
 struct AttentionJob {
-  size_t n_queries = 0;    // tokens
+  size_t n_queries = 0;  // tokens
   size_t n_kv_heads = 0;
-  size_t group = 1;        // query heads per key/value head; query head = kv head * group + g
+  size_t group = 1;  // query heads per key/value head; query head = kv head * group + g
   size_t head_dim = 0;
   const float* q = nullptr;  // token t, head h at q + t * q_stride + h * head_dim
   size_t q_stride = 0;
-  float* out = nullptr;      // same layout
+  float* out = nullptr;  // same layout
   size_t out_stride = 0;
   std::span<const void* const> keys;    // per kv head: [blocks of 16][head_dim][16]
   std::span<const void* const> values;  // per kv head: [n_keys][head_dim]

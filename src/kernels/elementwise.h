@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Element by element loops without a reduction: one source compiled once per instruction set, the same bits everywhere
-// (no contraction, no reassociation). Included inside an anonymous namespace of each table's file, so that code built for one
-// instruction set is never linked into another. No standard library calls for the same reason. QuantizeI8 is the definition;
-// the vector tables have their own because compilers do not vectorise it.
+// Element by element loops without a reduction: one source compiled once per instruction set, the
+// same bits everywhere (no contraction, no reassociation). Included inside an anonymous namespace
+// of each table's file, so that code built for one instruction set is never linked into another. No
+// standard library calls for the same reason. QuantizeI8 is the definition; the vector tables have
+// their own because compilers do not vectorise it.
 
 void RopeHeads(float* x, size_t n_heads, const float* cos, const float* sin, size_t half) {
   for (size_t head = 0; head < n_heads; ++head) {
@@ -33,11 +34,12 @@ void ToBf16(const float* __restrict x, size_t n, uint16_t* __restrict y) {
 }
 
 void RoundBf16(float* x, size_t n) {
-  for (size_t i = 0; i < n; ++i) x[i] = __builtin_bit_cast(float, static_cast<uint32_t>(Bf16Bits(x[i])) << 16);
+  for (size_t i = 0; i < n; ++i)
+    x[i] = __builtin_bit_cast(float, static_cast<uint32_t>(Bf16Bits(x[i])) << 16);
 }
 
-// Clamping to +-512 first changes no code (|offset| <= 128) and makes room for rounding by addition: a float32 of magnitude
-// 1.5 * 2^23 has steps of 1, so the addition rounds half to even.
+// Clamping to +-512 first changes no code (|offset| <= 128) and makes room for rounding by
+// addition: a float32 of magnitude 1.5 * 2^23 has steps of 1, so the addition rounds half to even.
 [[maybe_unused]] inline int8_t Code(float t, float offset) {
   t = t > -512.0f ? t : -512.0f;  // also NaN
   t = t < 512.0f ? t : 512.0f;
@@ -47,7 +49,8 @@ void RoundBf16(float* x, size_t n) {
   return static_cast<int8_t>(static_cast<int32_t>(t));
 }
 
-[[maybe_unused]] void QuantizeI8(const float* __restrict x, size_t n, const QuantizeArgs& args, int8_t* __restrict codes) {
+[[maybe_unused]] void QuantizeI8(const float* __restrict x, size_t n, const QuantizeArgs& args,
+                                 int8_t* __restrict codes) {
   const float* __restrict scale = args.scale;
   const float* __restrict offset = args.offset;
   if (args.per_channel && args.reciprocal) {
@@ -64,11 +67,13 @@ void RoundBf16(float* x, size_t n) {
   }
 }
 
-void DequantizeI32(const int32_t* __restrict sum, size_t n, const int32_t* __restrict quant_bias, const float* __restrict deq,
-                   float row_scale, const float* __restrict bias, float* __restrict y) {
+void DequantizeI32(const int32_t* __restrict sum, size_t n, const int32_t* __restrict quant_bias,
+                   const float* __restrict deq, float row_scale, const float* __restrict bias,
+                   float* __restrict y) {
   if (quant_bias != nullptr) {
     for (size_t i = 0; i < n; ++i) {
-      const uint32_t total = static_cast<uint32_t>(sum[i]) + static_cast<uint32_t>(quant_bias[i]);  // wraps like the hardware
+      const uint32_t total = static_cast<uint32_t>(sum[i]) +
+                             static_cast<uint32_t>(quant_bias[i]);  // wraps like the hardware
       y[i] = static_cast<float>(static_cast<int32_t>(total)) * deq[i] * row_scale;
     }
   } else {

@@ -12,11 +12,13 @@ namespace {
 
 #if defined(__x86_64__)
 bool HasAvx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
 }
 bool HasAvx512() {
   return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
 }
 
 const KernelTable& Avx512Table() {
@@ -41,8 +43,10 @@ const KernelTable* Choose() {
   if (wanted == nullptr || *wanted == '\0') return BestKernels();
   const KernelTable* table = FindKernels(wanted);
   if (table == nullptr) {
-    throw UserError("INGOT_ISA={}: this CPU or this build does not have it; the best one here is {}. Unset INGOT_ISA.", wanted,
-                    BestKernels()->name);
+    throw UserError(
+        "INGOT_ISA={}: this CPU or this build does not have it; the best one here is {}. Unset "
+        "INGOT_ISA.",
+        wanted, BestKernels()->name);
   }
   return table;
 }

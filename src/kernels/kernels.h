@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compute kernels: functions of pointers and sizes behind one table that is chosen once, by what the CPU has. They do
-// not allocate, start no threads and know nothing of tensors; kernels/{gemm,attention,ops}.h split work over threads.
-// kernels/ref/scalar.cc is the specification; the others must agree with it, the integer ones bit for bit.
+// The compute kernels: functions of pointers and sizes behind one table that is chosen once, by
+// what the CPU has. They do not allocate, start no threads and know nothing of tensors;
+// kernels/{gemm,attention,ops}.h split work over threads. kernels/ref/scalar.cc is the
+// specification; the others must agree with it, the integer ones bit for bit.
 //
 // Invariants of every table:
-//  1. A row of a result depends on that row's inputs alone: the same bits whatever the number of rows of the call.
+//  1. A row of a result depends on that row's inputs alone: the same bits whatever the number of
+//  rows of the call.
 //  2. Outputs may be computed in any split of the output range: the same bits.
 //  3. Sums are kept in float32 (or exact int32) in an order fixed by the reduction length.
 #pragma once
@@ -16,22 +18,24 @@
 namespace ingot {
 
 // Operand of a matrix product: rows of `ld` elements.
-//   y[m * ldy + n] = sum_k x[m * ldx + k] w[n * k_size + k] (+ bias[n]),  m < rows, n < n_out, k < k_size.
+//   y[m * ldy + n] = sum_k x[m * ldx + k] w[n * k_size + k] (+ bias[n]),  m < rows, n < n_out, k <
+//   k_size.
 // bias may be null. y must not overlap the inputs.
 template <typename X, typename W, typename Y>
-using MatmulFn = void (*)(const X* x, size_t ldx, size_t rows, const W* w, size_t n_out, size_t k_size, const float* bias, Y* y,
-                          size_t ldy);
+using MatmulFn = void (*)(const X* x, size_t ldx, size_t rows, const W* w, size_t n_out,
+                          size_t k_size, const float* bias, Y* y, size_t ldy);
 
 // Rows that attend to one key/value head.
 //   out[r] = softmax(scale q[r] K^T) V over the first n_keys[r] keys.
 struct AttentionArgs {
-  size_t n_rows = 0;               // <= kAttentionRows
+  size_t n_rows = 0;                // <= kAttentionRows
   const float* const* q = nullptr;  // [n_rows] -> [head_dim]
   float* const* out = nullptr;      // [n_rows] -> [head_dim]
   const int32_t* n_keys = nullptr;  // [n_rows], each >= 1
   size_t head_dim = 0;
   float scale = 1.0f;
-  const void* keys = nullptr;    // [blocks of 16 keys][head_dim][16]; the tail of the last block may hold anything
+  const void* keys =
+      nullptr;  // [blocks of 16 keys][head_dim][16]; the tail of the last block may hold anything
   const void* values = nullptr;  // [keys][head_dim]
   float* scratch = nullptr;      // n_rows * AttentionScratchStride(largest n_keys)
 };
@@ -39,8 +43,8 @@ inline constexpr size_t kAttentionRows = 24;
 inline constexpr size_t kAttentionKeyBlock = 16;
 constexpr size_t AttentionScratchStride(size_t n_keys) { return (n_keys + 63) / 64 * 64; }
 
-// How activations become int8 codes: q = clamp(rne(x / scale[i]) + offset[i], -128, 127); with `reciprocal` x * scale[i].
-// i is the column when `per_channel`, else 0. NaN gives -128.
+// How activations become int8 codes: q = clamp(rne(x / scale[i]) + offset[i], -128, 127); with
+// `reciprocal` x * scale[i]. i is the column when `per_channel`, else 0. NaN gives -128.
 struct QuantizeArgs {
   const float* scale = nullptr;
   const float* offset = nullptr;
@@ -55,37 +59,42 @@ struct KernelTable {
   MatmulFn<float, uint16_t, float> matmul_f32_bf16 = nullptr;  // x float32, w bfloat16 bits
   MatmulFn<float, uint16_t, float> matmul_f32_f16 = nullptr;   // x float32, w float16 bits
   MatmulFn<uint16_t, uint16_t, float> matmul_bf16 = nullptr;   // both bfloat16 bits, float32 sums
-  MatmulFn<int8_t, int8_t, int32_t> matmul_i8 = nullptr;       // exact (wraps as int32); bias is ignored
+  MatmulFn<int8_t, int8_t, int32_t> matmul_i8 = nullptr;  // exact (wraps as int32); bias is ignored
 
   void (*attention_f32)(const AttentionArgs& args) = nullptr;   // keys and values float32
   void (*attention_bf16)(const AttentionArgs& args) = nullptr;  // keys and values bfloat16 bits
 
   // y[i] = w[i] * (x[i] * rsqrt(mean(x^2) + eps)), one row; y may be x.
-  void (*rms_norm)(const float* x, const float* weight, float eps, size_t width, float* y) = nullptr;
+  void (*rms_norm)(const float* x, const float* weight, float eps, size_t width,
+                   float* y) = nullptr;
   // y[i] = (x[i] - mean) * rsqrt(var + eps) * w[i] + b[i], biased variance, one row; y may be x.
-  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, size_t width, float* y) = nullptr;
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps,
+                     size_t width, float* y) = nullptr;
   void (*softmax)(float* x, size_t n) = nullptr;  // in place, n >= 1
   // y[i] = silu(gate[i]) * up[i]; y may be gate.
   void (*silu_mul)(const float* gate, const float* up, size_t n, float* y) = nullptr;
-  void (*gelu_tanh)(float* x, size_t n) = nullptr;  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
-  void (*gelu_erf)(float* x, size_t n) = nullptr;   // 0.5 x (1 + erf(x / sqrt 2))
+  void (*gelu_tanh)(float* x,
+                    size_t n) = nullptr;  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  void (*gelu_erf)(float* x, size_t n) = nullptr;  // 0.5 x (1 + erf(x / sqrt 2))
   // Rotates the heads of one token: pairs (j, j + half) of each head of 2 * half values.
   void (*rope)(float* x, size_t n_heads, const float* cos, const float* sin, size_t half) = nullptr;
   void (*add)(float* x, const float* y, size_t n) = nullptr;  // x += y
   void (*to_bf16)(const float* x, size_t n, uint16_t* y) = nullptr;
-  void (*round_bf16)(float* x, size_t n) = nullptr;  // in place
+  void (*round_bf16)(float* x, size_t n) = nullptr;      // in place
   float (*abs_max)(const float* x, size_t n) = nullptr;  // 0 for n = 0; NaN is skipped
   void (*quantize_i8)(const float* x, size_t n, const QuantizeArgs& args, int8_t* codes) = nullptr;
-  // y[i] = float(sum[i] + quant_bias[i]) * deq[i] * row_scale + bias[i]; quant_bias and bias may be null.
-  void (*dequantize_i32)(const int32_t* sum, size_t n, const int32_t* quant_bias, const float* deq, float row_scale,
-                         const float* bias, float* y) = nullptr;
+  // y[i] = float(sum[i] + quant_bias[i]) * deq[i] * row_scale + bias[i]; quant_bias and bias may be
+  // null.
+  void (*dequantize_i32)(const int32_t* sum, size_t n, const int32_t* quant_bias, const float* deq,
+                         float row_scale, const float* bias, float* y) = nullptr;
 };
 
-// The table in use. First call: the best one of this CPU, or the one that INGOT_ISA names (scalar, avx2, avx512).
-// Errors: UserError when INGOT_ISA is unknown or the CPU lacks it.
+// The table in use. First call: the best one of this CPU, or the one that INGOT_ISA names (scalar,
+// avx2, avx512). Errors: UserError when INGOT_ISA is unknown or the CPU lacks it.
 const KernelTable& Kernels();
 
-// The table of a name, nullptr when this CPU (or this build) lacks it. Errors: UserError on an unknown name.
+// The table of a name, nullptr when this CPU (or this build) lacks it. Errors: UserError on an
+// unknown name.
 const KernelTable* FindKernels(std::string_view name);
 
 const KernelTable& ScalarKernels();

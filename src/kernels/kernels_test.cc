@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every kernel table against the scalar one: floats within a bound from the operands' norms, integers bit for bit; a row's
-// result is the same alone and among others, an output the same in any split.
+// Every kernel table against the scalar one: floats within a bound from the operands' norms,
+// integers bit for bit; a row's result is the same alone and among others, an output the same in
+// any split.
 #include "kernels/kernels.h"
 
 #include <gtest/gtest.h>
@@ -50,8 +51,9 @@ struct As {
 struct MatmulShape {
   size_t rows, n_out, k;
 };
-const MatmulShape kShapes[] = {{1, 1, 1},   {1, 8, 16},   {1, 37, 72},   {2, 9, 515},   {3, 13, 1025}, {4, 6, 512},
-                               {5, 7, 31},  {7, 50, 96},  {16, 97, 1536}, {9, 100, 4304}, {131, 53, 700}, {24, 6, 2049}};
+const MatmulShape kShapes[] = {{1, 1, 1},      {1, 8, 16},     {1, 37, 72},    {2, 9, 515},
+                               {3, 13, 1025},  {4, 6, 512},    {5, 7, 31},     {7, 50, 96},
+                               {16, 97, 1536}, {9, 100, 4304}, {131, 53, 700}, {24, 6, 2049}};
 
 class KernelsTest : public testing::TestWithParam<const char*> {
  protected:
@@ -59,10 +61,12 @@ class KernelsTest : public testing::TestWithParam<const char*> {
     table_ = FindKernels(GetParam());
     if (table_ == nullptr) GTEST_SKIP() << "this CPU lacks " << GetParam();
   }
-  // |error| <= 2 gamma |x| |w|, gamma = terms of a sum kept in 8 or more parts; 24 covers the addition of parts.
+  // |error| <= 2 gamma |x| |w|, gamma = terms of a sum kept in 8 or more parts; 24 covers the
+  // addition of parts.
   template <typename X, typename W, typename FX, typename FW>
-  void CheckMatmul(MatmulFn<X, W, float> tested, MatmulFn<X, W, float> reference, FX widen_x, FW widen_w,
-                   const std::vector<X>& x, const std::vector<W>& w, const MatmulShape& shape, double unit) {
+  void CheckMatmul(MatmulFn<X, W, float> tested, MatmulFn<X, W, float> reference, FX widen_x,
+                   FW widen_w, const std::vector<X>& x, const std::vector<W>& w,
+                   const MatmulShape& shape, double unit) {
     const auto [rows, n_out, k] = shape;
     const size_t ldx = k + 3, ldy = n_out + 2;
     const Floats bias = Random(n_out, 3);
@@ -72,9 +76,11 @@ class KernelsTest : public testing::TestWithParam<const char*> {
     for (size_t m = 0; m < rows; ++m) {
       for (size_t n = 0; n < n_out; ++n) {
         double magnitude = std::fabs(bias[n]);
-        for (size_t i = 0; i < k; ++i) magnitude += std::fabs(double{widen_x(x[m * ldx + i])} * widen_w(w[n * k + i]));
+        for (size_t i = 0; i < k; ++i)
+          magnitude += std::fabs(double{widen_x(x[m * ldx + i])} * widen_w(w[n * k + i]));
         const double bound = 2.0 * unit * (static_cast<double>(k) / 8 + 24) * magnitude;
-        ASSERT_NEAR(y[m * ldy + n], expected[m * ldy + n], bound) << "row " << m << " output " << n << " k " << k;
+        ASSERT_NEAR(y[m * ldy + n], expected[m * ldy + n], bound)
+            << "row " << m << " output " << n << " k " << k;
       }
       EXPECT_EQ(y[m * ldy + n_out], -7.0f) << "written behind the row";
     }
@@ -82,12 +88,14 @@ class KernelsTest : public testing::TestWithParam<const char*> {
     Floats single(ldy);
     for (size_t m = 0; m < rows; ++m) {
       tested(x.data() + m * ldx, ldx, 1, w.data(), n_out, k, bias.data(), single.data(), ldy);
-      ASSERT_EQ(std::memcmp(single.data(), y.data() + m * ldy, n_out * sizeof(float)), 0) << "row " << m << " alone";
+      ASSERT_EQ(std::memcmp(single.data(), y.data() + m * ldy, n_out * sizeof(float)), 0)
+          << "row " << m << " alone";
     }
     for (size_t n = 0; n < n_out; n += 5) {
       Floats column(rows);
       tested(x.data(), ldx, rows, w.data() + n * k, 1, k, bias.data() + n, column.data(), 1);
-      for (size_t m = 0; m < rows; ++m) ASSERT_EQ(column[m], y[m * ldy + n]) << "output " << n << " alone";
+      for (size_t m = 0; m < rows; ++m)
+        ASSERT_EQ(column[m], y[m * ldy + n]) << "output " << n << " alone";
     }
   }
   const KernelTable* table_ = nullptr;
@@ -97,13 +105,17 @@ TEST_P(KernelsTest, FloatMatmulsAgreeWithScalar) {
   const KernelTable& scalar = ScalarKernels();
   constexpr double kUnit = 0x1p-24;
   for (const MatmulShape& shape : kShapes) {
-    const Floats x = Random(shape.rows * (shape.k + 3), 1), w = Random(shape.n_out * shape.k, 2, 0.1f);
+    const Floats x = Random(shape.rows * (shape.k + 3), 1),
+                 w = Random(shape.n_out * shape.k, 2, 0.1f);
     const As<Bf16ToF32> bf16;
     const As<F16ToF32> f16;
     CheckMatmul(table_->matmul_f32, scalar.matmul_f32, Value, Value, x, w, shape, kUnit);
-    CheckMatmul(table_->matmul_f32_bf16, scalar.matmul_f32_bf16, Value, bf16, x, ToBf16(w), shape, kUnit);
-    CheckMatmul(table_->matmul_f32_f16, scalar.matmul_f32_f16, Value, f16, x, ToF16(w), shape, kUnit);
-    CheckMatmul(table_->matmul_bf16, scalar.matmul_bf16, bf16, bf16, ToBf16(x), ToBf16(w), shape, kUnit);
+    CheckMatmul(table_->matmul_f32_bf16, scalar.matmul_f32_bf16, Value, bf16, x, ToBf16(w), shape,
+                kUnit);
+    CheckMatmul(table_->matmul_f32_f16, scalar.matmul_f32_f16, Value, f16, x, ToF16(w), shape,
+                kUnit);
+    CheckMatmul(table_->matmul_bf16, scalar.matmul_bf16, bf16, bf16, ToBf16(x), ToBf16(w), shape,
+                kUnit);
   }
 }
 
@@ -119,7 +131,8 @@ TEST_P(KernelsTest, Int8MatmulIsExact) {
     }
     std::vector<int32_t> y(rows * n_out), expected(rows * n_out);
     table_->matmul_i8(x.data(), k + 1, rows, w.data(), n_out, k, nullptr, y.data(), n_out);
-    ScalarKernels().matmul_i8(x.data(), k + 1, rows, w.data(), n_out, k, nullptr, expected.data(), n_out);
+    ScalarKernels().matmul_i8(x.data(), k + 1, rows, w.data(), n_out, k, nullptr, expected.data(),
+                              n_out);
     EXPECT_EQ(y, expected) << rows << "x" << n_out << "x" << k;
     if (k > 100) {
       EXPECT_EQ(y[0], static_cast<int32_t>(16384 * k));
@@ -131,7 +144,8 @@ struct AttentionData {
   size_t n_rows, dim;
   std::vector<int32_t> n_keys;
   Floats q, keys, values, out;
-  Floats Run(void (*attention)(const AttentionArgs&), const void* key_data, const void* value_data, size_t first, size_t count) {
+  Floats Run(void (*attention)(const AttentionArgs&), const void* key_data, const void* value_data,
+             size_t first, size_t count) {
     std::vector<const float*> q_rows;
     std::vector<float*> out_rows;
     Floats result(count * dim, 99.0f);
@@ -142,15 +156,24 @@ struct AttentionData {
       most = std::max(most, static_cast<size_t>(n_keys[first + row]));
     }
     Floats scratch(count * AttentionScratchStride(most), std::numeric_limits<float>::quiet_NaN());
-    attention({.n_rows = count, .q = q_rows.data(), .out = out_rows.data(), .n_keys = n_keys.data() + first, .head_dim = dim,
-               .scale = 0.3f, .keys = key_data, .values = value_data, .scratch = scratch.data()});
+    attention({.n_rows = count,
+               .q = q_rows.data(),
+               .out = out_rows.data(),
+               .n_keys = n_keys.data() + first,
+               .head_dim = dim,
+               .scale = 0.3f,
+               .keys = key_data,
+               .values = value_data,
+               .scratch = scratch.data()});
     return result;
   }
 };
 
-AttentionData MakeAttention(size_t n_rows, size_t dim, size_t first_keys, size_t step, uint32_t seed) {
+AttentionData MakeAttention(size_t n_rows, size_t dim, size_t first_keys, size_t step,
+                            uint32_t seed) {
   AttentionData data{.n_rows = n_rows, .dim = dim};
-  for (size_t row = 0; row < n_rows; ++row) data.n_keys.push_back(static_cast<int32_t>(first_keys + row * step));
+  for (size_t row = 0; row < n_rows; ++row)
+    data.n_keys.push_back(static_cast<int32_t>(first_keys + row * step));
   const size_t most = first_keys + (n_rows - 1) * step, padded = (most + 15) / 16 * 16;
   data.q = Random(n_rows * dim, seed);
   const Floats rows = Random(most * dim, seed + 1);
@@ -161,19 +184,31 @@ AttentionData MakeAttention(size_t n_rows, size_t dim, size_t first_keys, size_t
 }
 
 TEST_P(KernelsTest, AttentionAgreesWithScalar) {
-  for (const auto& [rows, dim, first, step] : std::vector<std::array<size_t, 4>>{
-           {1, 128, 1, 0}, {1, 64, 700, 0}, {24, 72, 96, 0}, {24, 128, 3, 1}, {7, 24, 60, 3}, {11, 36, 17, 1}, {24, 80, 500, 9}}) {
+  for (const auto& [rows, dim, first, step] :
+       std::vector<std::array<size_t, 4>>{{1, 128, 1, 0},
+                                          {1, 64, 700, 0},
+                                          {24, 72, 96, 0},
+                                          {24, 128, 3, 1},
+                                          {7, 24, 60, 3},
+                                          {11, 36, 17, 1},
+                                          {24, 80, 500, 9}}) {
     AttentionData data = MakeAttention(rows, dim, first, step, static_cast<uint32_t>(dim));
-    const Floats out = data.Run(table_->attention_f32, data.keys.data(), data.values.data(), 0, rows);
-    const Floats expected = data.Run(ScalarKernels().attention_f32, data.keys.data(), data.values.data(), 0, rows);
-    for (size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], expected[i], 2e-5) << "rows " << rows << " dim " << dim << " at " << i;
+    const Floats out =
+        data.Run(table_->attention_f32, data.keys.data(), data.values.data(), 0, rows);
+    const Floats expected =
+        data.Run(ScalarKernels().attention_f32, data.keys.data(), data.values.data(), 0, rows);
+    for (size_t i = 0; i < out.size(); ++i)
+      ASSERT_NEAR(out[i], expected[i], 2e-5) << "rows " << rows << " dim " << dim << " at " << i;
     const Halves keys16 = ToBf16(data.keys), values16 = ToBf16(data.values);
     const Floats out16 = data.Run(table_->attention_bf16, keys16.data(), values16.data(), 0, rows);
-    const Floats expected16 = data.Run(ScalarKernels().attention_bf16, keys16.data(), values16.data(), 0, rows);
+    const Floats expected16 =
+        data.Run(ScalarKernels().attention_bf16, keys16.data(), values16.data(), 0, rows);
     for (size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out16[i], expected16[i], 2e-5);
     for (size_t row = 0; row < rows; ++row) {  // alone: the same bits
-      const Floats single = data.Run(table_->attention_f32, data.keys.data(), data.values.data(), row, 1);
-      ASSERT_EQ(std::memcmp(single.data(), out.data() + row * dim, dim * sizeof(float)), 0) << "row " << row;
+      const Floats single =
+          data.Run(table_->attention_f32, data.keys.data(), data.values.data(), row, 1);
+      ASSERT_EQ(std::memcmp(single.data(), out.data() + row * dim, dim * sizeof(float)), 0)
+          << "row " << row;
     }
   }
 }
@@ -185,7 +220,8 @@ TEST_P(KernelsTest, NormsAndActivationsAgreeWithScalar) {
     Floats y(n), expected(n);
     const auto check = [&](double tolerance, const char* what) {
       for (size_t i = 0; i < n; ++i) {
-        ASSERT_NEAR(y[i], expected[i], tolerance * (1 + std::fabs(expected[i]))) << what << " n " << n << " at " << i;
+        ASSERT_NEAR(y[i], expected[i], tolerance * (1 + std::fabs(expected[i])))
+            << what << " n " << n << " at " << i;
       }
     };
     table_->rms_norm(x.data(), w.data(), 1e-6f, n, y.data());
@@ -198,7 +234,8 @@ TEST_P(KernelsTest, NormsAndActivationsAgreeWithScalar) {
     scalar.silu_mul(x.data(), w.data(), n, expected.data());
     check(1e-6, "silu_mul");
     for (const auto& [op, reference, name] :
-         {std::tuple{table_->gelu_tanh, scalar.gelu_tanh, "gelu_tanh"}, std::tuple{table_->gelu_erf, scalar.gelu_erf, "gelu_erf"}}) {
+         {std::tuple{table_->gelu_tanh, scalar.gelu_tanh, "gelu_tanh"},
+          std::tuple{table_->gelu_erf, scalar.gelu_erf, "gelu_erf"}}) {
       y = expected = x;
       op(y.data(), n);
       reference(expected.data(), n);
@@ -237,7 +274,8 @@ TEST_P(KernelsTest, QuantizeAndDequantizeAreBitEqual) {
   for (size_t n : {1u, 15u, 16u, 33u, 200u}) {
     Floats x = Random(n, 9, 40.0f);
     if (n > 16) {  // ties, saturation, infinities, NaN
-      const Floats special = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 1e30f, -1e30f, inf, -inf, std::nanf(""), 126.5f, 127.5f, -128.5f};
+      const Floats special = {0.5f, 1.5f, 2.5f,          -0.5f,  -1.5f,  1e30f,  -1e30f,
+                              inf,  -inf, std::nanf(""), 126.5f, 127.5f, -128.5f};
       std::copy(special.begin(), special.end(), x.begin());
     }
     Floats scale(n), offset(n);
@@ -253,16 +291,21 @@ TEST_P(KernelsTest, QuantizeAndDequantizeAreBitEqual) {
         scalar.quantize_i8(x.data(), n, args, expected.data());
         EXPECT_EQ(codes, expected);
         if (n > 16) {
-          const std::vector<int8_t> known = {0, 2, 2, 0, -2, 127, -128, 127, -128, -128, 126, 127, -128};
+          const std::vector<int8_t> known = {0,   2,    2,    0,   -2,  127, -128,
+                                             127, -128, -128, 126, 127, -128};
           EXPECT_EQ(std::vector<int8_t>(codes.begin(), codes.begin() + 13), known);
         }
       }
     }
     std::vector<int32_t> sum(n), quant_bias(n);
-    for (size_t i = 0; i < n; ++i) sum[i] = static_cast<int32_t>(i * 7919 * 7919), quant_bias[i] = std::numeric_limits<int32_t>::min();
+    for (size_t i = 0; i < n; ++i)
+      sum[i] = static_cast<int32_t>(i * 7919 * 7919),
+      quant_bias[i] = std::numeric_limits<int32_t>::min();
     Floats y(n), expected(n);
-    for (const int32_t* qb : {static_cast<const int32_t*>(nullptr), static_cast<const int32_t*>(quant_bias.data())}) {
-      for (const float* bias : {static_cast<const float*>(nullptr), static_cast<const float*>(offset.data())}) {
+    for (const int32_t* qb :
+         {static_cast<const int32_t*>(nullptr), static_cast<const int32_t*>(quant_bias.data())}) {
+      for (const float* bias :
+           {static_cast<const float*>(nullptr), static_cast<const float*>(offset.data())}) {
         table_->dequantize_i32(sum.data(), n, qb, scale.data(), 0.125f, bias, y.data());
         scalar.dequantize_i32(sum.data(), n, qb, scale.data(), 0.125f, bias, expected.data());
         EXPECT_EQ(y, expected);
@@ -312,9 +355,19 @@ TEST(Threads, AnyNumberGivesTheSameBits) {
     SetNumThreads(threads);
     Floats y(rows * n_out), out(q.size());
     GemmF32(x.data(), rows, w.data(), n_out, k, nullptr, y.data());
-    RunAttention({.n_queries = queries, .n_kv_heads = heads, .group = group, .head_dim = dim, .q = q.data(),
-                  .q_stride = heads * group * dim, .out = out.data(), .out_stride = heads * group * dim, .keys = keys,
-                  .values = values, .n_keys = 77, .causal = true, .scale = 0.2f});
+    RunAttention({.n_queries = queries,
+                  .n_kv_heads = heads,
+                  .group = group,
+                  .head_dim = dim,
+                  .q = q.data(),
+                  .q_stride = heads * group * dim,
+                  .out = out.data(),
+                  .out_stride = heads * group * dim,
+                  .keys = keys,
+                  .values = values,
+                  .n_keys = 77,
+                  .causal = true,
+                  .scale = 0.2f});
     if (threads == 1) first = y, first_attention = out;
     EXPECT_EQ(y, first);
     EXPECT_EQ(out, first_attention);

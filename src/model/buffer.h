@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Helpers of the forward passes: uninitialised buffers, and intermediates reported by name only when somebody listens.
+// Helpers of the forward passes: uninitialised buffers, and intermediates reported by name only
+// when somebody listens.
 #pragma once
 
 #include <fmt/format.h>
@@ -22,11 +23,13 @@ template <typename... Args>
 void Report(const RunContext& context, std::initializer_list<int64_t> shape, const float* data,
             fmt::format_string<Args...> name, Args&&... args) {
   if (!context.observe) return;
-  context.observe(fmt::format(name, std::forward<Args>(args)...), std::span<const int64_t>(shape.begin(), shape.size()), data);
+  context.observe(fmt::format(name, std::forward<Args>(args)...),
+                  std::span<const int64_t>(shape.begin(), shape.size()), data);
 }
 
 // The input of a site: shown to the hook, which may rewrite it.
-inline void AtSite(const RunContext& context, std::string_view site, float* x, int64_t rows, int64_t cols) {
+inline void AtSite(const RunContext& context, std::string_view site, float* x, int64_t rows,
+                   int64_t cols) {
   if (context.hook && !site.empty()) context.hook(site, x, rows, cols);
 }
 

@@ -39,8 +39,8 @@ void Attend(const TextConfig& config, const float* q, int64_t n, const KvLayer& 
 }
 
 // y [n, H] normed -> attention output after o_proj, in place.
-void RunAttentionPart(const TextConfig& config, const DecoderLayer& layer, const RopeTable& rope, float* y, int64_t n, KvLayer* kv,
-                      const RunContext& context) {
+void RunAttentionPart(const TextConfig& config, const DecoderLayer& layer, const RopeTable& rope,
+                      float* y, int64_t n, KvLayer* kv, const RunContext& context) {
   const int64_t A = config.n_heads, K = config.n_kv_heads, d = config.head_dim;
   const auto q = FloatBuffer(n * A * d), k = FloatBuffer(n * K * d), v = FloatBuffer(n * K * d);
   AtSite(context, layer.q.site, y, n, config.hidden);
@@ -81,8 +81,9 @@ struct VisualSource {
 };
 
 // One entry per visual token, in token order.
-std::vector<VisualSource> FindSources(const ModelConfig& config, std::span<const int32_t> ids, const VisionOutput* images,
-                                      const VisionOutput* videos, std::vector<int64_t>* visual_rows) {
+std::vector<VisualSource> FindSources(const ModelConfig& config, std::span<const int32_t> ids,
+                                      const VisionOutput* images, const VisionOutput* videos,
+                                      std::vector<int64_t>* visual_rows) {
   std::vector<VisualSource> sources;
   int64_t image = 0, video = 0;
   for (size_t token = 0; token < ids.size(); ++token) {
@@ -91,15 +92,17 @@ std::vector<VisualSource> FindSources(const ModelConfig& config, std::span<const
     const VisionOutput* output = is_image ? images : videos;
     int64_t& row = is_image ? image : video;
     if (output == nullptr || row == output->n_tokens) {
-      throw UserError("token {}: {} token number {}, but the vision tower gave {} rows", token, is_image ? "image" : "video",
-                      row + 1, row);
+      throw UserError("token {}: {} token number {}, but the vision tower gave {} rows", token,
+                      is_image ? "image" : "video", row + 1, row);
     }
     sources.push_back({output, row++});
     visual_rows->push_back(static_cast<int64_t>(token));
   }
-  for (const auto& [output, used, what] : {std::tuple{images, image, "image"}, std::tuple{videos, video, "video"}}) {
+  for (const auto& [output, used, what] :
+       {std::tuple{images, image, "image"}, std::tuple{videos, video, "video"}}) {
     if (output != nullptr && used != output->n_tokens) {
-      throw UserError("{} {} tokens in the prompt, but the vision tower gave {} rows", used, what, output->n_tokens);
+      throw UserError("{} {} tokens in the prompt, but the vision tower gave {} rows", used, what,
+                      output->n_tokens);
     }
   }
   return sources;
@@ -108,33 +111,41 @@ std::vector<VisualSource> FindSources(const ModelConfig& config, std::span<const
 }  // namespace
 
 // x += o(attention(q, k, v of RMS(x)));  x += down(silu(gate) * up of RMS(x)).
-void RunDecoderLayer(const TextConfig& config, const DecoderLayer& layer, const RopeTable& rope, float* hidden, int64_t n_tokens,
-                     KvLayer* kv, const RunContext& context) {
-  if (rope.n_tokens != n_tokens) throw InternalError("layer {}: {} tokens, rope of {}", layer.index, n_tokens, rope.n_tokens);
+void RunDecoderLayer(const TextConfig& config, const DecoderLayer& layer, const RopeTable& rope,
+                     float* hidden, int64_t n_tokens, KvLayer* kv, const RunContext& context) {
+  if (rope.n_tokens != n_tokens)
+    throw InternalError("layer {}: {} tokens, rope of {}", layer.index, n_tokens, rope.n_tokens);
   KvLayer own(config.n_kv_heads, config.head_dim, context.precision);
   const int64_t width = config.hidden;
   const auto y = FloatBuffer(n_tokens * width);  // [n, H]
-  RmsNormRows(hidden, layer.input_norm.data(), config.rms_eps, Size(n_tokens), Size(width), y.get());
+  RmsNormRows(hidden, layer.input_norm.data(), config.rms_eps, Size(n_tokens), Size(width),
+              y.get());
   RunAttentionPart(config, layer, rope, y.get(), n_tokens, kv != nullptr ? kv : &own, context);
   AddInto(hidden, y.get(), Size(n_tokens * width));
 
-  RmsNormRows(hidden, layer.post_attention_norm.data(), config.rms_eps, Size(n_tokens), Size(width), y.get());
+  RmsNormRows(hidden, layer.post_attention_norm.data(), config.rms_eps, Size(n_tokens), Size(width),
+              y.get());
   RunMlpPart(layer, y.get(), n_tokens, context);
   AddInto(hidden, y.get(), Size(n_tokens * width));
 }
 
 void AddToRows(float* hidden, int64_t width, std::span<const int64_t> rows, const float* features) {
   ParallelFor(rows.size(), 16, [&](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; ++i) Kernels().add(hidden + rows[i] * width, features + static_cast<int64_t>(i) * width, Size(width));
+    for (size_t i = begin; i < end; ++i)
+      Kernels().add(hidden + rows[i] * width, features + static_cast<int64_t>(i) * width,
+                    Size(width));
   });
 }
 
-void RunFinalNorm(const TextConfig& config, const TextHead& head, float* hidden, int64_t n_tokens, const RunContext& context) {
-  RmsNormRows(hidden, head.norm.data(), config.rms_eps, Size(n_tokens), Size(config.hidden), hidden);
+void RunFinalNorm(const TextConfig& config, const TextHead& head, float* hidden, int64_t n_tokens,
+                  const RunContext& context) {
+  RmsNormRows(hidden, head.norm.data(), config.rms_eps, Size(n_tokens), Size(config.hidden),
+              hidden);
   Report(context, {n_tokens, config.hidden}, hidden, "text.norm");
 }
 
-void RunHead(const TextHead& head, float* normed, int64_t n_tokens, float* logits, const RunContext& context) {
+void RunHead(const TextHead& head, float* normed, int64_t n_tokens, float* logits,
+             const RunContext& context) {
   AtSite(context, head.head.site, normed, n_tokens, head.head.in);
   RunLinear(head.head, normed, n_tokens, logits, context.precision);
 }
@@ -142,27 +153,33 @@ void RunHead(const TextHead& head, float* normed, int64_t n_tokens, float* logit
 void EmbedTokens(const Weight& embedding, std::span<const int32_t> token_ids, float* hidden) {
   for (size_t i = 0; i < token_ids.size(); ++i) {
     if (token_ids[i] < 0 || token_ids[i] >= embedding.rows()) {
-      throw UserError("token {}: id {} is outside the vocabulary of {}", i, token_ids[i], embedding.rows());
+      throw UserError("token {}: id {} is outside the vocabulary of {}", i, token_ids[i],
+                      embedding.rows());
     }
     embedding.WidenRow(token_ids[i], hidden + static_cast<int64_t>(i) * embedding.cols());
   }
 }
 
-MergedPrompt MergePrompt(const ModelConfig& config, const Weight& embedding, const ModelInput& input, const VisionOutput* images,
+MergedPrompt MergePrompt(const ModelConfig& config, const Weight& embedding,
+                         const ModelInput& input, const VisionOutput* images,
                          const VisionOutput* videos) {
   const int64_t width = config.text.hidden;
   MergedPrompt prompt;
-  prompt.positions = TextPositions(config, input.token_ids, input.images.grids, input.videos.grids, input.rule);
+  prompt.positions =
+      TextPositions(config, input.token_ids, input.images.grids, input.videos.grids, input.rule);
   prompt.hidden.resize(input.token_ids.size() * Size(width));
   EmbedTokens(embedding, input.token_ids, prompt.hidden.data());
   const auto sources = FindSources(config, input.token_ids, images, videos, &prompt.visual_rows);
   if (sources.empty()) return prompt;
-  prompt.deepstack.assign(config.vision.deepstack_indexes.size(), std::vector<float>(sources.size() * Size(width)));
+  prompt.deepstack.assign(config.vision.deepstack_indexes.size(),
+                          std::vector<float>(sources.size() * Size(width)));
   for (size_t i = 0; i < sources.size(); ++i) {
     const auto& [output, row] = sources[i];
-    std::copy_n(output->embeds.data() + row * width, width, prompt.hidden.data() + prompt.visual_rows[i] * width);
+    std::copy_n(output->embeds.data() + row * width, width,
+                prompt.hidden.data() + prompt.visual_rows[i] * width);
     for (size_t k = 0; k < prompt.deepstack.size(); ++k) {
-      std::copy_n(output->deepstack[k].data() + row * width, width, prompt.deepstack[k].data() + i * Size(width));
+      std::copy_n(output->deepstack[k].data() + row * width, width,
+                  prompt.deepstack[k].data() + i * Size(width));
     }
   }
   return prompt;

@@ -15,11 +15,13 @@ std::vector<float> LoadNorm(const ModelReader& reader, int64_t layer, std::strin
 }  // namespace
 
 Weight LoadEmbedding(const ModelReader& reader) {
-  const TensorSpec spec = FindTensorSpec(reader.config(), TensorPart::kText, -1, ".embed_tokens.weight");
+  const TensorSpec spec =
+      FindTensorSpec(reader.config(), TensorPart::kText, -1, ".embed_tokens.weight");
   return ViewFloatWeight(reader, spec.name, spec.shape);
 }
 
-DecoderLayer LoadDecoderLayer(const ModelReader& reader, int64_t layer, const LoadOptions& options) {
+DecoderLayer LoadDecoderLayer(const ModelReader& reader, int64_t layer,
+                              const LoadOptions& options) {
   const auto linear = [&](LinearKind kind) {
     return LoadLinear(reader, FindLinearSpec(reader.config(), kind, layer), options);
   };
@@ -46,7 +48,8 @@ TextModel LoadTextModel(const ModelReader& reader, const LoadOptions& options) {
   TextModel text;
   text.config = reader.config().text;
   text.embedding = LoadEmbedding(reader);
-  for (int64_t layer = 0; layer < text.config.n_layers; ++layer) text.layers.push_back(LoadDecoderLayer(reader, layer, options));
+  for (int64_t layer = 0; layer < text.config.n_layers; ++layer)
+    text.layers.push_back(LoadDecoderLayer(reader, layer, options));
   text.head = LoadTextHead(reader, options);
   return text;
 }

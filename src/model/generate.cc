@@ -24,14 +24,16 @@ GenerateResult Generate(Session& session, const ModelInput& input, const Generat
   start = std::chrono::steady_clock::now();
   while (static_cast<int64_t>(result.tokens.size()) < params.max_new_tokens) {
     const int32_t token = sampler.Next(logits);
-    const bool stop = std::find(params.stop_ids.begin(), params.stop_ids.end(), token) != params.stop_ids.end();
+    const bool stop =
+        std::find(params.stop_ids.begin(), params.stop_ids.end(), token) != params.stop_ids.end();
     if (!stop) result.tokens.push_back(token);
     const bool go_on = !on_token || on_token(token);
     if (stop || !go_on) {
       result.reason = stop ? FinishReason::kStop : FinishReason::kCancelled;
       break;
     }
-    if (static_cast<int64_t>(result.tokens.size()) < params.max_new_tokens) logits = session.Step(token);
+    if (static_cast<int64_t>(result.tokens.size()) < params.max_new_tokens)
+      logits = session.Step(token);
   }
   result.decode_seconds = SecondsSince(start);
   return result;

@@ -28,11 +28,12 @@ struct SamplingParams {
 // Errors: UserError naming the parameter, the value and the allowed range.
 void CheckSamplingParams(const SamplingParams& params);
 
-// Turns logits into tokens. Order (huggingface/transformers: src/transformers/generation/utils.py): penalties, temperature,
-// top-k, top-p, min-p, draw.
+// Turns logits into tokens. Order (huggingface/transformers: src/transformers/generation/utils.py):
+// penalties, temperature, top-k, top-p, min-p, draw.
 class Sampler {
  public:
-  // vocab_limit: ids from here on are padding rows of the matrix and never chosen (0: all ids are real).
+  // vocab_limit: ids from here on are padding rows of the matrix and never chosen (0: all ids are
+  // real).
   Sampler(const SamplingParams& params, std::span<const int32_t> prompt, int64_t vocab_limit);
   int32_t Next(std::span<const float> logits);
   // The probabilities that Next would draw from, without drawing: [min(vocab, limit)].
@@ -42,7 +43,8 @@ class Sampler {
  private:
   void MarkSeen(int32_t token);
   void ApplyPenalties(std::span<float> scores) const;
-  std::vector<float> Scores(std::span<const float> logits) const;  // real ids only, penalties applied
+  std::vector<float> Scores(
+      std::span<const float> logits) const;  // real ids only, penalties applied
   SamplingParams params_;
   int64_t vocab_limit_;
   std::map<int32_t, int64_t> output_counts_;

@@ -79,13 +79,16 @@ std::vector<const void*> KvLayer::Values() const {
 
 int64_t KvLayer::bytes() const {
   size_t total = 0;
-  for (const auto& head : f32_) total += (head.keys.capacity() + head.values.capacity()) * sizeof(float);
-  for (const auto& head : bf16_) total += (head.keys.capacity() + head.values.capacity()) * sizeof(uint16_t);
+  for (const auto& head : f32_)
+    total += (head.keys.capacity() + head.values.capacity()) * sizeof(float);
+  for (const auto& head : bf16_)
+    total += (head.keys.capacity() + head.values.capacity()) * sizeof(uint16_t);
   return static_cast<int64_t>(total);
 }
 
 KvCache::KvCache(const TextConfig& config, Precision precision) {
-  for (int64_t layer = 0; layer < config.n_layers; ++layer) layers_.emplace_back(config.n_kv_heads, config.head_dim, precision);
+  for (int64_t layer = 0; layer < config.n_layers; ++layer)
+    layers_.emplace_back(config.n_kv_heads, config.head_dim, precision);
 }
 
 void KvCache::Truncate(int64_t size) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys and values of one sequence. Keys are kept in blocks of 16 tokens, transposed inside ([head_dim][16]), so that the
-// score kernel reads them without a shuffle for one query row as for many; values are rows.
+// Keys and values of one sequence. Keys are kept in blocks of 16 tokens, transposed inside
+// ([head_dim][16]), so that the score kernel reads them without a shuffle for one query row as for
+// many; values are rows.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@ class KvLayer {
   void Append(const float* k, const float* v, int64_t n_tokens);
   void Truncate(int64_t size);  // forget tokens from `size` on
   Precision precision() const { return precision_; }
-  // Per head: keys [blocks of 16][head_dim][16], values [size][head_dim]; float, or bfloat16 bits. Valid until Append.
+  // Per head: keys [blocks of 16][head_dim][16], values [size][head_dim]; float, or bfloat16 bits.
+  // Valid until Append.
   std::vector<const void*> Keys() const;
   std::vector<const void*> Values() const;
   int64_t bytes() const;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = x W^T, for float weights and for every W8A8 kind that the program reads. All kinds with scales follow one formula
-// (Ascend/msmodelslim: docs/zh/user_guide/quantization_formats/ascendv1.md):
+// y = x W^T, for float weights and for every W8A8 kind that the program reads. All kinds with
+// scales follow one formula (Ascend/msmodelslim:
+// docs/zh/user_guide/quantization_formats/ascendv1.md):
 //   x_q[k] = clamp(rne(x[k] / s[k]) + z[k], -128, 127)
-//   y[n]   = (sum_k Wq[n,k] x_q[k] + quant_bias[n]) deq[n] (+ bias[n])          with an exact int32 sum
+//   y[n]   = (sum_k Wq[n,k] x_q[k] + quant_bias[n]) deq[n] (+ bias[n])          with an exact int32
+//   sum
 // A linear is a plain value: to run a block with other weights, assign to its members.
 #pragma once
 
@@ -18,7 +20,8 @@
 
 namespace ingot {
 
-// How a linear is executed (how a folder stores it is LinearType in checkpoint/folder_layout.h: another enum).
+// How a linear is executed (how a folder stores it is LinearType in checkpoint/folder_layout.h:
+// another enum).
 enum class LinearExec {
   kFloat,         // weight F32, BF16 or F16
   kStatic,        // W8A8, one activation scale and offset
@@ -44,21 +47,28 @@ struct Linear {
   std::vector<float> deq;           // [out]; kDynamic: the weight scales (times the row's s)
 };
 
-// x [rows, in] -> y [rows, out]. A row's result does not depend on `rows` or on the number of threads.
-// W8A8: the code of NaN is -128. The activations that are quantized are float32 in both precisions.
+// x [rows, in] -> y [rows, out]. A row's result does not depend on `rows` or on the number of
+// threads. W8A8: the code of NaN is -128. The activations that are quantized are float32 in both
+// precisions.
 void RunLinear(const Linear& linear, const float* x, int64_t rows, float* y, Precision precision);
-// The same for several linears that read one input (q, k, v; gate, up): float inputs are rounded once, equal scales quantized once.
+// The same for several linears that read one input (q, k, v; gate, up): float inputs are rounded
+// once, equal scales quantized once.
 struct LinearOutput {
   const Linear* linear;
   float* y;
 };
-void RunLinears(std::span<const LinearOutput> linears, const float* x, int64_t rows, Precision precision);
+void RunLinears(std::span<const LinearOutput> linears, const float* x, int64_t rows,
+                Precision precision);
 
-// The int8 codes and the scale per row (kDynamic; else empty) that RunLinear computes from x: for tests and tools.
-void QuantizeInput(const Linear& linear, const float* x, int64_t rows, int8_t* codes, float* row_scales);
+// The int8 codes and the scale per row (kDynamic; else empty) that RunLinear computes from x: for
+// tests and tools.
+void QuantizeInput(const Linear& linear, const float* x, int64_t rows, int8_t* codes,
+                   float* row_scales);
 
-// Reproduces a runtime's own rounding of the stored parameters when a W8A8 linear is loaded (docs/emulation.md).
-//   k310: deq rounded to F16 (golden-stick) or cut to its top 19 bits (Ascend, I64); input scale s rounded to F16, and for
+// Reproduces a runtime's own rounding of the stored parameters when a W8A8 linear is loaded
+// (docs/emulation.md).
+//   k310: deq rounded to F16 (golden-stick) or cut to its top 19 bits (Ascend, I64); input scale s
+//   rounded to F16, and for
 //         Ascend r = F16(1 / F16(s)) multiplied.
 //   k910: golden-stick: s rounded to BF16; Ascend: r = BF16(1 / BF16(s)) multiplied.
 // compressed-tensors and dynamic linears are computed as stored.
@@ -70,12 +80,16 @@ struct LoadOptions {
 };
 
 // Loads one linear from a folder of any format. Errors: FormatError naming tensor, found, expected.
-Linear LoadLinear(const ModelReader& reader, const LinearSpec& spec, const LoadOptions& options = {});
+Linear LoadLinear(const ModelReader& reader, const LinearSpec& spec,
+                  const LoadOptions& options = {});
 
-// Makers for weights that the program itself computes. Errors: InternalError on sizes that do not fit.
+// Makers for weights that the program itself computes. Errors: InternalError on sizes that do not
+// fit.
 Linear MakeFloatLinear(const LinearSpec& spec, Weight weight, std::vector<float> bias = {});
-Linear MakeStaticLinear(const LinearSpec& spec, Weight codes, std::vector<float> input_scale, std::vector<float> input_offset,
-                        std::vector<int32_t> quant_bias, std::vector<float> deq, std::vector<float> bias = {});
-Linear MakeDynamicLinear(const LinearSpec& spec, Weight codes, std::vector<float> weight_scale, std::vector<float> bias = {});
+Linear MakeStaticLinear(const LinearSpec& spec, Weight codes, std::vector<float> input_scale,
+                        std::vector<float> input_offset, std::vector<int32_t> quant_bias,
+                        std::vector<float> deq, std::vector<float> bias = {});
+Linear MakeDynamicLinear(const LinearSpec& spec, Weight codes, std::vector<float> weight_scale,
+                         std::vector<float> bias = {});
 
 }  // namespace ingot

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linears out of folders of every format. What is stored decides (int8 weight, input_scale there or not), the labels of the
-// description only refuse types that this program does not compute.
+// Linears out of folders of every format. What is stored decides (int8 weight, input_scale there or
+// not), the labels of the description only refuse types that this program does not compute.
 // Formats: docs/formats/. Emulated roundings: Ascend/msmodelslim, mindspore-ai/vllm-mindspore
-// (model_executor/layers/quantization/golden_stick/a8w8.py), vllm-project/vllm-ascend (quantization/methods/w8a8_static.py).
+// (model_executor/layers/quantization/golden_stick/a8w8.py), vllm-project/vllm-ascend
+// (quantization/methods/w8a8_static.py).
 #include <bit>
 #include <cmath>
 
@@ -29,20 +30,23 @@ class ModuleTensors {
 
   bool Has(const char* suffix) const { return reader_.Has(Name(suffix)); }
   std::string Name(const char* suffix) const { return spec_.module + "." + suffix; }
-  std::string Where(const char* suffix) const { return fmt::format("{}: tensor {}", reader_.dir().string(), Name(suffix)); }
+  std::string Where(const char* suffix) const {
+    return fmt::format("{}: tensor {}", reader_.dir().string(), Name(suffix));
+  }
 
   TensorView Get(const char* suffix, int64_t size) const {
     TensorView view = reader_.View(Name(suffix));
     if (view.elements() != size) {
-      throw FormatError("{}: {} values found (shape {}), expected {}. Quantize the model again.", Where(suffix), view.elements(),
-                        ShapeText(view.shape), size);
+      throw FormatError("{}: {} values found (shape {}), expected {}. Quantize the model again.",
+                        Where(suffix), view.elements(), ShapeText(view.shape), size);
     }
     return view;
   }
   std::vector<float> Floats(const char* suffix, int64_t size) const {
     const TensorView view = Get(suffix, size);
     if (!IsFloat16Or32(view.dtype) && view.dtype != DType::kI8) {
-      throw FormatError("{}: {} found, expected a float type.", Where(suffix), DTypeName(view.dtype));
+      throw FormatError("{}: {} found, expected a float type.", Where(suffix),
+                        DTypeName(view.dtype));
     }
     return ToFloats(view);
   }
@@ -53,65 +57,83 @@ class ModuleTensors {
   Weight Codes() const {
     const TensorView view = reader_.View(Name("weight"));
     if (view.shape != Shape{spec_.out, spec_.in}) {
-      throw FormatError("{}: shape {} found, config.json asks for [{}, {}]. The weights belong to another model.",
-                        Where("weight"), ShapeText(view.shape), spec_.out, spec_.in);
+      throw FormatError(
+          "{}: shape {} found, config.json asks for [{}, {}]. The weights belong to another model.",
+          Where("weight"), ShapeText(view.shape), spec_.out, spec_.in);
     }
     return Weight::View(view);
   }
   std::vector<int32_t> QuantBias() const {
     const TensorView view = Get("quant_bias", spec_.out);
-    if (view.dtype != DType::kI32) throw FormatError("{}: {} found, expected I32.", Where("quant_bias"), DTypeName(view.dtype));
+    if (view.dtype != DType::kI32)
+      throw FormatError("{}: {} found, expected I32.", Where("quant_bias"), DTypeName(view.dtype));
     const auto values = view.As<int32_t>();
     return {values.begin(), values.end()};
   }
-  std::vector<float> Bias() const { return Has("bias") ? Floats("bias", spec_.out) : std::vector<float>{}; }
+  std::vector<float> Bias() const {
+    return Has("bias") ? Floats("bias", spec_.out) : std::vector<float>{};
+  }
 
  private:
   const ModelReader& reader_;
   const LinearSpec& spec_;
 };
 
-void RequireUsable(const ModuleTensors& tensors, const char* suffix, const std::vector<float>& scales) {
+void RequireUsable(const ModuleTensors& tensors, const char* suffix,
+                   const std::vector<float>& scales) {
   for (const float scale : scales) {
     if (!(scale > 0) || !std::isfinite(scale)) {
-      throw FormatError("{}: scale {} found, expected a positive finite number. Run ingot check on the folder.",
-                        tensors.Where(suffix), scale);
+      throw FormatError(
+          "{}: scale {} found, expected a positive finite number. Run ingot check on the folder.",
+          tensors.Where(suffix), scale);
     }
   }
 }
 
-void RequireOffsets(const ModuleTensors& tensors, const char* suffix, const std::vector<float>& offsets) {
+void RequireOffsets(const ModuleTensors& tensors, const char* suffix,
+                    const std::vector<float>& offsets) {
   for (const float offset : offsets) {
     if (!(offset >= -128 && offset <= 127) || offset != Rne(offset)) {
-      throw FormatError("{}: offset {} found, expected an integer from -128 to 127. Run ingot check on the folder.",
-                        tensors.Where(suffix), offset);
+      throw FormatError(
+          "{}: offset {} found, expected an integer from -128 to 127. Run ingot check on the "
+          "folder.",
+          tensors.Where(suffix), offset);
     }
   }
 }
 
 // The hardware reads the upper 19 bits of deq_scale.
-float KeepTop19(float value) { return std::bit_cast<float>(std::bit_cast<uint32_t>(value) & 0xffffe000u); }
+float KeepTop19(float value) {
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(value) & 0xffffe000u);
+}
 
-std::vector<float> AscendDeq(const ModuleTensors& tensors, const LinearSpec& spec, Emulate emulate) {
+std::vector<float> AscendDeq(const ModuleTensors& tensors, const LinearSpec& spec,
+                             Emulate emulate) {
   const TensorView stored = tensors.Get("deq_scale", spec.out);
   std::vector<float> deq = DecodeDeqScale(stored, tensors.Where("deq_scale"));
   if (emulate == Emulate::k310) {
     if (stored.dtype != DType::kI64) {
-      throw UserError("{}: {} found; a 310P reads I64 codes, so this folder cannot run there. Quantize with --dtype float16, or "
-                      "leave --emulate 310 out.",
-                      tensors.Where("deq_scale"), DTypeName(stored.dtype));
+      throw UserError(
+          "{}: {} found; a 310P reads I64 codes, so this folder cannot run there. Quantize with "
+          "--dtype float16, or "
+          "leave --emulate 310 out.",
+          tensors.Where("deq_scale"), DTypeName(stored.dtype));
     }
     for (float& value : deq) value = KeepTop19(value);
   }
   return deq;
 }
 
-std::vector<float> GoldenStickDeq(const ModuleTensors& tensors, const LinearSpec& spec, Emulate emulate) {
+std::vector<float> GoldenStickDeq(const ModuleTensors& tensors, const LinearSpec& spec,
+                                  Emulate emulate) {
   const TensorView stored = tensors.Get("deq_scale", spec.out);
   if (emulate != Emulate::kNone && stored.dtype == DType::kI64) {
-    LogOnceText(LogLevel::kWarning, fmt::format("{}: I64 found; golden-stick converts such a deq_scale by value, so the answers are "
-                                                "garbage. Convert the folder again with ingot convert.",
-                                                tensors.Where("deq_scale")));
+    LogOnceText(
+        LogLevel::kWarning,
+        fmt::format(
+            "{}: I64 found; golden-stick converts such a deq_scale by value, so the answers are "
+            "garbage. Convert the folder again with ingot convert.",
+            tensors.Where("deq_scale")));
     return ToFloats(stored);
   }
   std::vector<float> deq = DecodeDeqScale(stored, tensors.Where("deq_scale"));
@@ -132,15 +154,20 @@ void EmulateInputScale(FolderFormat format, Emulate emulate, Linear* linear) {
   }
 }
 
-Linear LoadStatic(const ModelReader& reader, const LinearSpec& spec, const ModuleTensors& tensors, Emulate emulate) {
-  std::vector<float> scale = tensors.PerInput("input_scale"), offset = tensors.PerInput("input_offset");
+Linear LoadStatic(const ModelReader& reader, const LinearSpec& spec, const ModuleTensors& tensors,
+                  Emulate emulate) {
+  std::vector<float> scale = tensors.PerInput("input_scale"),
+                     offset = tensors.PerInput("input_offset");
   RequireUsable(tensors, "input_scale", scale);
   RequireOffsets(tensors, "input_offset", offset);
-  if (offset.size() != scale.size()) offset.resize(scale.size(), offset.empty() ? 0.0f : offset.front());
+  if (offset.size() != scale.size())
+    offset.resize(scale.size(), offset.empty() ? 0.0f : offset.front());
   const bool golden_stick = IsGoldenStickFormat(reader.format());
-  std::vector<float> deq = golden_stick ? GoldenStickDeq(tensors, spec, emulate) : AscendDeq(tensors, spec, emulate);
+  std::vector<float> deq =
+      golden_stick ? GoldenStickDeq(tensors, spec, emulate) : AscendDeq(tensors, spec, emulate);
   // Ascend folders hold the bias inside quant_bias.
-  Linear linear = MakeStaticLinear(spec, tensors.Codes(), std::move(scale), std::move(offset), tensors.QuantBias(), std::move(deq),
+  Linear linear = MakeStaticLinear(spec, tensors.Codes(), std::move(scale), std::move(offset),
+                                   tensors.QuantBias(), std::move(deq),
                                    golden_stick ? tensors.Bias() : std::vector<float>{});
   EmulateInputScale(reader.format(), emulate, &linear);
   return linear;
@@ -149,7 +176,8 @@ Linear LoadStatic(const ModelReader& reader, const LinearSpec& spec, const Modul
 // compressed-tensors, static: y = (sum Wq x_q - z sum Wq) s_x s_w + bias.
 Linear LoadCompressedStatic(const LinearSpec& spec, const ModuleTensors& tensors) {
   const float scale = tensors.Floats("input_scale", 1).front();
-  const float zero_point = tensors.Has("input_zero_point") ? tensors.Floats("input_zero_point", 1).front() : 0.0f;
+  const float zero_point =
+      tensors.Has("input_zero_point") ? tensors.Floats("input_zero_point", 1).front() : 0.0f;
   RequireUsable(tensors, "input_scale", {scale});
   RequireOffsets(tensors, "input_zero_point", {zero_point});
   std::vector<float> deq = tensors.Floats("weight_scale", spec.out);
@@ -164,10 +192,12 @@ Linear LoadCompressedStatic(const LinearSpec& spec, const ModuleTensors& tensors
       quant_bias[row] = -sum * static_cast<int32_t>(zero_point);
     }
   });
-  return MakeStaticLinear(spec, std::move(codes), {scale}, {zero_point}, std::move(quant_bias), std::move(deq), tensors.Bias());
+  return MakeStaticLinear(spec, std::move(codes), {scale}, {zero_point}, std::move(quant_bias),
+                          std::move(deq), tensors.Bias());
 }
 
-// Folders with a description label each tensor; W8A16, sparse and other types look like ours but compute differently.
+// Folders with a description label each tensor; W8A16, sparse and other types look like ours but
+// compute differently.
 void RequireKnownLabel(const ModelReader& reader, const LinearSpec& spec) {
   if (!reader.description()) return;
   const std::string* label = reader.description()->Find(spec.module + ".weight");
@@ -188,8 +218,10 @@ Emulate ParseEmulate(std::string_view name) {
 Linear LoadLinear(const ModelReader& reader, const LinearSpec& spec, const LoadOptions& options) {
   // A tied head has no tensor of its own.
   const bool tied_head = spec.kind == LinearKind::kLmHead && reader.tied();
-  const std::string weight_name = tied_head ? FindTensorSpec(reader.config(), TensorPart::kText, -1, ".embed_tokens.weight").name
-                                           : spec.module + ".weight";
+  const std::string weight_name =
+      tied_head
+          ? FindTensorSpec(reader.config(), TensorPart::kText, -1, ".embed_tokens.weight").name
+          : spec.module + ".weight";
   if (reader.View(weight_name).dtype != DType::kI8) {
     Weight weight = ViewFloatWeight(reader, weight_name, {spec.out, spec.in});
     std::vector<float> bias;
@@ -199,13 +231,16 @@ Linear LoadLinear(const ModelReader& reader, const LinearSpec& spec, const LoadO
   RequireKnownLabel(reader, spec);
   const ModuleTensors tensors(reader, spec);
   if (tensors.Has("input_scale")) {
-    if (reader.format() == FolderFormat::kCompressedTensors) return LoadCompressedStatic(spec, tensors);
+    if (reader.format() == FolderFormat::kCompressedTensors)
+      return LoadCompressedStatic(spec, tensors);
     return LoadStatic(reader, spec, tensors, options.emulate);
   }
   if (!tensors.Has("weight_scale")) {
-    throw FormatError("{}: int8 without input_scale and weight_scale: the scales of this linear are missing. Quantize the model "
-                      "again.",
-                      tensors.Where("weight"));
+    throw FormatError(
+        "{}: int8 without input_scale and weight_scale: the scales of this linear are missing. "
+        "Quantize the model "
+        "again.",
+        tensors.Where("weight"));
   }
   std::vector<float> scale = tensors.Floats("weight_scale", spec.out);
   RequireUsable(tensors, "weight_scale", scale);

@@ -3,14 +3,13 @@
 #include "model/linear.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <random>
-
-#include <unistd.h>
 
 #include "base/files.h"
 #include "base/numeric.h"
@@ -75,7 +74,8 @@ Floats Formula(const Linear& linear, const Floats& x, int64_t rows) {
     }
     for (int64_t n = 0; n < linear.out; ++n) {
       int64_t sum = linear.quant_bias.empty() ? 0 : linear.quant_bias[static_cast<size_t>(n)];
-      for (int64_t k = 0; k < linear.in; ++k) sum += linear.weight.data<int8_t>()[n * linear.in + k] * codes[static_cast<size_t>(k)];
+      for (int64_t k = 0; k < linear.in; ++k)
+        sum += linear.weight.data<int8_t>()[n * linear.in + k] * codes[static_cast<size_t>(k)];
       const float value = static_cast<float>(sum) * linear.deq[static_cast<size_t>(n)] * row_scale;
       y.push_back(linear.bias.empty() ? value : value + linear.bias[static_cast<size_t>(n)]);
     }
@@ -83,7 +83,8 @@ Floats Formula(const Linear& linear, const Floats& x, int64_t rows) {
   return y;
 }
 
-Floats Apply(const Linear& linear, const Floats& x, int64_t rows, Precision precision = Precision::kF32) {
+Floats Apply(const Linear& linear, const Floats& x, int64_t rows,
+             Precision precision = Precision::kF32) {
   Floats y(static_cast<size_t>(rows * linear.out));
   RunLinear(linear, x.data(), rows, y.data(), precision);
   return y;
@@ -95,13 +96,16 @@ TEST(LinearTest, W8A8KindsFollowTheFormulaExactly) {
   std::vector<int32_t> quant_bias;
   for (int64_t n = 0; n < out; ++n) quant_bias.push_back(static_cast<int32_t>(n * 1000 - 30000));
   Floats scales, offsets;
-  for (int64_t k = 0; k < in; ++k) scales.push_back(0.01f + 0.0003f * static_cast<float>(k)), offsets.push_back(static_cast<float>(k % 200 - 100));
+  for (int64_t k = 0; k < in; ++k)
+    scales.push_back(0.01f + 0.0003f * static_cast<float>(k)),
+        offsets.push_back(static_cast<float>(k % 200 - 100));
   const LinearSpec spec = Spec(out, in);
   const Weight codes = Weight::Own(RandomCodes(out, in, 4));
-  std::vector<Linear> linears = {MakeStaticLinear(spec, codes, {0.021f}, {17.0f}, quant_bias, deq),
-                                 MakeStaticLinear(spec, codes, {0.021f}, {-128.0f}, {}, deq, bias),
-                                 MakeStaticLinear(spec, codes, scales, offsets, quant_bias, deq, bias),
-                                 MakeDynamicLinear(spec, codes, deq, bias), MakeDynamicLinear(spec, codes, deq)};
+  std::vector<Linear> linears = {
+      MakeStaticLinear(spec, codes, {0.021f}, {17.0f}, quant_bias, deq),
+      MakeStaticLinear(spec, codes, {0.021f}, {-128.0f}, {}, deq, bias),
+      MakeStaticLinear(spec, codes, scales, offsets, quant_bias, deq, bias),
+      MakeDynamicLinear(spec, codes, deq, bias), MakeDynamicLinear(spec, codes, deq)};
   linears.push_back(linears[0]);
   linears.back().reciprocal = true;
   linears.back().input_scale = {47.5f};
@@ -113,25 +117,29 @@ TEST(LinearTest, W8A8KindsFollowTheFormulaExactly) {
     EXPECT_EQ(Apply(linear, many, 10 * kRows), Formula(linear, many, 10 * kRows));
     EXPECT_EQ(Apply(linear, x, 1), Formula(linear, x, 1));
   }
-  EXPECT_EQ(Apply(linears[4], Floats(static_cast<size_t>(in)), 1), Floats(static_cast<size_t>(out))) << "a row of zeros";
+  EXPECT_EQ(Apply(linears[4], Floats(static_cast<size_t>(in)), 1), Floats(static_cast<size_t>(out)))
+      << "a row of zeros";
 }
 
 TEST(LinearTest, LinearsOfOneInputEqualSingleRuns) {
   const int64_t out = 40, in = 96;
   const Floats x = Random(kRows * in, 1), w = Random(out * in, 2), deq(40, 0.01f);
   const LinearSpec spec = Spec(out, in);
-  const Linear linears[] = {MakeFloatLinear(spec, Weight::Own(FromFloats(w, DType::kBF16, {out, in})), Random(out, 3)),
-                            MakeStaticLinear(spec, Weight::Own(RandomCodes(out, in, 4)), {0.02f}, {3.0f}, {}, deq),
-                            MakeStaticLinear(spec, Weight::Own(RandomCodes(out, in, 5)), {0.02f}, {3.0f}, {}, deq),
-                            MakeStaticLinear(spec, Weight::Own(RandomCodes(out, in, 5)), {0.02f}, {4.0f}, {}, deq),
-                            MakeDynamicLinear(spec, Weight::Own(RandomCodes(out, in, 6)), deq),
-                            MakeFloatLinear(spec, Weight::Own(FromFloats(w, DType::kF16, {out, in})))};
+  const Linear linears[] = {
+      MakeFloatLinear(spec, Weight::Own(FromFloats(w, DType::kBF16, {out, in})), Random(out, 3)),
+      MakeStaticLinear(spec, Weight::Own(RandomCodes(out, in, 4)), {0.02f}, {3.0f}, {}, deq),
+      MakeStaticLinear(spec, Weight::Own(RandomCodes(out, in, 5)), {0.02f}, {3.0f}, {}, deq),
+      MakeStaticLinear(spec, Weight::Own(RandomCodes(out, in, 5)), {0.02f}, {4.0f}, {}, deq),
+      MakeDynamicLinear(spec, Weight::Own(RandomCodes(out, in, 6)), deq),
+      MakeFloatLinear(spec, Weight::Own(FromFloats(w, DType::kF16, {out, in})))};
   for (const Precision precision : {Precision::kF32, Precision::kBF16}) {
     std::vector<Floats> together(std::size(linears), Floats(static_cast<size_t>(kRows * out)));
     std::vector<LinearOutput> outputs;
-    for (size_t i = 0; i < std::size(linears); ++i) outputs.push_back({&linears[i], together[i].data()});
+    for (size_t i = 0; i < std::size(linears); ++i)
+      outputs.push_back({&linears[i], together[i].data()});
     RunLinears(outputs, x.data(), kRows, precision);
-    for (size_t i = 0; i < std::size(linears); ++i) EXPECT_EQ(together[i], Apply(linears[i], x, kRows, precision)) << i;
+    for (size_t i = 0; i < std::size(linears); ++i)
+      EXPECT_EQ(together[i], Apply(linears[i], x, kRows, precision)) << i;
   }
 }
 
@@ -139,7 +147,8 @@ TEST(LinearTest, Bf16PrecisionRoundsTheInput) {
   const LinearSpec spec = Spec(1, 2);
   const Floats x = {1.001f, 2.0f};
   for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
-    const Linear linear = MakeFloatLinear(spec, Weight::Own(FromFloats(Floats{1.0f, 0.5f}, dtype, {1, 2})));
+    const Linear linear =
+        MakeFloatLinear(spec, Weight::Own(FromFloats(Floats{1.0f, 0.5f}, dtype, {1, 2})));
     EXPECT_EQ(Apply(linear, x, 1, Precision::kF32).front(), 2.001f);
     EXPECT_EQ(Apply(linear, x, 1, Precision::kBF16).front(), 2.0f);
   }
@@ -154,7 +163,8 @@ TEST(LinearTest, MakersRefuseSizesThatDoNotFit) {
   EXPECT_ANY_THROW(MakeFloatLinear(spec, weight, Floats(3)));
   EXPECT_ANY_THROW(MakeDynamicLinear(spec, weight, Floats(4)));
   EXPECT_ANY_THROW(MakeStaticLinear(spec, codes, Floats(7), Floats(7), {}, Floats(4)));
-  EXPECT_ANY_THROW(MakeStaticLinear(spec, codes, {1.0f}, {0.0f}, std::vector<int32_t>(5), Floats(4)));
+  EXPECT_ANY_THROW(
+      MakeStaticLinear(spec, codes, {1.0f}, {0.0f}, std::vector<int32_t>(5), Floats(4)));
 }
 
 // ---- loaders ----
@@ -169,7 +179,9 @@ Tensor Ints(const std::vector<int32_t>& values) {
   std::memcpy(tensor.bytes().data(), values.data(), values.size() * sizeof(int32_t));
   return tensor;
 }
-Tensor Vector(const Floats& values, DType dtype) { return FromFloats(values, dtype, {static_cast<int64_t>(values.size())}); }
+Tensor Vector(const Floats& values, DType dtype) {
+  return FromFloats(values, dtype, {static_cast<int64_t>(values.size())});
+}
 
 // A folder with the config of a small model and the tensors of one linear.
 class LoadLinearTest : public testing::Test {
@@ -179,22 +191,26 @@ class LoadLinearTest : public testing::Test {
     fs::remove_all(dir_);
     fs::create_directories(dir_);
     config_text_ = ReadFile(fs::path(INGOT_TEST_DATA) / "models/mini-qwen3-vl/config.json");
-    spec_ = FindLinearSpec(LoadModelConfig(fs::path(INGOT_TEST_DATA) / "models/mini-qwen3-vl"), LinearKind::kO, 1);
+    spec_ = FindLinearSpec(LoadModelConfig(fs::path(INGOT_TEST_DATA) / "models/mini-qwen3-vl"),
+                           LinearKind::kO, 1);
     scale_ = 0.0123f;
     deq_ = Random(spec_.out, 2, 1e-4f);
     for (float& value : deq_) value = std::fabs(value) + 1e-5f;
-    for (int64_t n = 0; n < spec_.out; ++n) quant_bias_.push_back(static_cast<int32_t>(100 * n - 5000));
+    for (int64_t n = 0; n < spec_.out; ++n)
+      quant_bias_.push_back(static_cast<int32_t>(100 * n - 5000));
     bias_ = Random(spec_.out, 7);
     x_ = Random(kRows * spec_.in, 8, 0.5f);
   }
   void TearDown() override { fs::remove_all(dir_); }
 
   // `label` "" writes no description; `config_insert` goes behind the first brace of config.json.
-  Linear Load(const std::string& file, std::vector<NamedTensor> tensors, const std::string& label, Emulate emulate = Emulate::kNone,
-              const std::string& config_insert = "") {
+  Linear Load(const std::string& file, std::vector<NamedTensor> tensors, const std::string& label,
+              Emulate emulate = Emulate::kNone, const std::string& config_insert = "") {
     for (const auto& entry : fs::directory_iterator(dir_)) fs::remove(entry.path());
-    std::vector<PlannedTensor> planned = {{spec_.module + ".weight", DType::kI8, {spec_.out, spec_.in}}};
-    for (const auto& [suffix, tensor] : tensors) planned.push_back({spec_.module + "." + suffix, tensor.dtype(), tensor.shape()});
+    std::vector<PlannedTensor> planned = {
+        {spec_.module + ".weight", DType::kI8, {spec_.out, spec_.in}}};
+    for (const auto& [suffix, tensor] : tensors)
+      planned.push_back({spec_.module + "." + suffix, tensor.dtype(), tensor.shape()});
     SafetensorsWriter writer(dir_, PlanShards(planned, {.single_name = file}), {});
     writer.Write(spec_.module + ".weight", RandomCodes(spec_.out, spec_.in, 1));
     for (const auto& [suffix, tensor] : tensors) writer.Write(spec_.module + "." + suffix, tensor);
@@ -205,7 +221,8 @@ class LoadLinearTest : public testing::Test {
     if (!label.empty()) {
       std::vector<std::pair<std::string, std::string>> labels;
       for (const auto& tensor : planned) labels.emplace_back(tensor.name, label);
-      std::ofstream(dir_ / "quant_model_description.json") << QuantDescriptionJson("W8A8", labels, DescriptionStyle::kV0);
+      std::ofstream(dir_ / "quant_model_description.json")
+          << QuantDescriptionJson("W8A8", labels, DescriptionStyle::kV0);
     }
     reader_ = std::make_unique<ModelReader>(dir_);
     return LoadLinear(*reader_, spec_, {.emulate = emulate});
@@ -222,8 +239,10 @@ class LoadLinearTest : public testing::Test {
   }
   std::vector<NamedTensor> GoldenStick(DType offset_type, DType deq_type) const {
     std::vector<NamedTensor> tensors;
-    tensors.push_back({"input_scale", Vector(Floats(static_cast<size_t>(spec_.in), scale_), DType::kF16)});
-    tensors.push_back({"input_offset", Vector(Floats(static_cast<size_t>(spec_.in), -31.0f), offset_type)});
+    tensors.push_back(
+        {"input_scale", Vector(Floats(static_cast<size_t>(spec_.in), scale_), DType::kF16)});
+    tensors.push_back(
+        {"input_offset", Vector(Floats(static_cast<size_t>(spec_.in), -31.0f), offset_type)});
     tensors.push_back({"quant_bias", Ints(quant_bias_)});
     tensors.push_back({"deq_scale", EncodeDeqScale(deq_, deq_type)});
     tensors.push_back({"bias", Vector(bias_, DType::kF32)});  // added by the engine
@@ -244,15 +263,18 @@ class LoadLinearTest : public testing::Test {
   std::unique_ptr<ModelReader> reader_;
 };
 
-constexpr char kV0File[] = "quant_model_weight_w8a8.safetensors", kV1File[] = "quant_model_weights-00001-of-00001.safetensors";
+constexpr char kV0File[] = "quant_model_weight_w8a8.safetensors",
+               kV1File[] = "quant_model_weights-00001-of-00001.safetensors";
 
 TEST_F(LoadLinearTest, Ascend) {
-  for (const auto& [file, scale_type, deq_type] :
-       {std::tuple{kV0File, DType::kF32, DType::kI64}, std::tuple{kV0File, DType::kBF16, DType::kF32},
-        std::tuple{kV1File, DType::kF32, DType::kF32}, std::tuple{kV1File, DType::kF32, DType::kI64}}) {
+  for (const auto& [file, scale_type, deq_type] : {std::tuple{kV0File, DType::kF32, DType::kI64},
+                                                   std::tuple{kV0File, DType::kBF16, DType::kF32},
+                                                   std::tuple{kV1File, DType::kF32, DType::kF32},
+                                                   std::tuple{kV1File, DType::kF32, DType::kI64}}) {
     const Linear linear = Load(file, Ascend(scale_type, deq_type), "W8A8");
     EXPECT_EQ(linear.exec, LinearExec::kStatic);
-    EXPECT_EQ(linear.input_scale, Floats{scale_type == DType::kBF16 ? RoundToBf16(scale_) : scale_});
+    EXPECT_EQ(linear.input_scale,
+              Floats{scale_type == DType::kBF16 ? RoundToBf16(scale_) : scale_});
     EXPECT_EQ(linear.input_offset, Floats{-31.0f});
     EXPECT_EQ(linear.quant_bias, quant_bias_);
     EXPECT_EQ(linear.deq, deq_) << "deq of " << DTypeName(deq_type);
@@ -276,7 +298,8 @@ TEST_F(LoadLinearTest, AscendEmulated) {
     EXPECT_GT(on_310.deq[n], deq_[n] * (1 - 0x1p-9f));
     EXPECT_EQ(std::bit_cast<uint32_t>(on_310.deq[n]) & 0x1fffu, 0u);
   }
-  EXPECT_THROW(Load(kV1File, Ascend(DType::kF32, DType::kF32), "W8A8", Emulate::k310), UserError) << "F32 deq cannot run on 310P";
+  EXPECT_THROW(Load(kV1File, Ascend(DType::kF32, DType::kF32), "W8A8", Emulate::k310), UserError)
+      << "F32 deq cannot run on 310P";
 }
 
 TEST_F(LoadLinearTest, GoldenStick) {
@@ -290,23 +313,28 @@ TEST_F(LoadLinearTest, GoldenStick) {
   const Linear on_310 = Load(kV0File, GoldenStick(DType::kF16, DType::kF32), "W8A8", Emulate::k310);
   EXPECT_EQ(on_310.deq, Mapped(RoundToF16));
   EXPECT_FALSE(on_310.reciprocal);
-  const Linear on_910 = Load(kV0File, GoldenStick(DType::kBF16, DType::kF32), "W8A8", Emulate::k910);
+  const Linear on_910 =
+      Load(kV0File, GoldenStick(DType::kBF16, DType::kF32), "W8A8", Emulate::k910);
   EXPECT_EQ(reader_->format(), FolderFormat::kGoldenStick910);
-  EXPECT_EQ(on_910.input_scale, Floats(static_cast<size_t>(spec_.in), RoundToBf16(RoundToF16(scale_))));
+  EXPECT_EQ(on_910.input_scale,
+            Floats(static_cast<size_t>(spec_.in), RoundToBf16(RoundToF16(scale_))));
   EXPECT_EQ(on_910.deq, deq_);
   // The original converter leaves I64 on 910; the engine then converts by value.
   EXPECT_EQ(Load(kV0File, GoldenStick(DType::kBF16, DType::kI64), "W8A8").deq, deq_);
-  EXPECT_GT(Load(kV0File, GoldenStick(DType::kBF16, DType::kI64), "W8A8", Emulate::k910).deq[0], 1e8f);
+  EXPECT_GT(Load(kV0File, GoldenStick(DType::kBF16, DType::kI64), "W8A8", Emulate::k910).deq[0],
+            1e8f);
 }
 
 TEST_F(LoadLinearTest, Dynamic) {
   std::vector<NamedTensor> tensors;
   tensors.push_back({"weight_scale", FromFloats(deq_, DType::kF32, {spec_.out, 1})});
-  tensors.push_back({"weight_offset", FromFloats(Floats(deq_.size()), DType::kF32, {spec_.out, 1})});
+  tensors.push_back(
+      {"weight_offset", FromFloats(Floats(deq_.size()), DType::kF32, {spec_.out, 1})});
   const Linear linear = Load(kV1File, tensors, "W8A8_DYNAMIC");
   EXPECT_EQ(linear.exec, LinearExec::kDynamic);
   EXPECT_EQ(linear.deq, deq_);
-  EXPECT_THROW(Load(kV1File, tensors, "W8A16"), UserError) << "looks the same, computes differently";
+  EXPECT_THROW(Load(kV1File, tensors, "W8A16"), UserError)
+      << "looks the same, computes differently";
 }
 
 TEST_F(LoadLinearTest, CompressedTensors) {
@@ -314,7 +342,8 @@ TEST_F(LoadLinearTest, CompressedTensors) {
   tensors.push_back({"weight_scale", FromFloats(deq_, DType::kF32, {spec_.out, 1})});
   tensors.push_back({"bias", Vector(bias_, DType::kF32)});
   const auto config = [](bool dynamic) {
-    return "\"quantization_config\":" + CompressedTensorsJson({.dynamic = dynamic, .symmetric = false, .ignore = {}}) + ",";
+    return "\"quantization_config\":" +
+           CompressedTensorsJson({.dynamic = dynamic, .symmetric = false, .ignore = {}}) + ",";
   };
   const Linear dynamic = Load("model.safetensors", tensors, "", Emulate::kNone, config(true));
   EXPECT_EQ(reader_->format(), FolderFormat::kCompressedTensors);
@@ -333,7 +362,8 @@ TEST_F(LoadLinearTest, CompressedTensors) {
   std::vector<int8_t> codes(static_cast<size_t>(spec_.in));
   QuantizeInput(fixed, x_.data(), 1, codes.data(), nullptr);
   int32_t sum = 0;
-  for (int64_t k = 0; k < spec_.in; ++k) sum += fixed.weight.data<int8_t>()[k] * (codes[static_cast<size_t>(k)] + 9);
+  for (int64_t k = 0; k < spec_.in; ++k)
+    sum += fixed.weight.data<int8_t>()[k] * (codes[static_cast<size_t>(k)] + 9);
   EXPECT_FLOAT_EQ(y[0], static_cast<float>(sum) * scale_ * deq_[0] + bias_[0]);
 }
 

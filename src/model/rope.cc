@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Positions: huggingface/transformers: src/transformers/models/qwen3_vl/modeling_qwen3_vl.py (get_rope_index); tables: the
-// rotary embedding classes there. Angles are float32 products, cos and sin of that float32 number.
+// Positions: huggingface/transformers: src/transformers/models/qwen3_vl/modeling_qwen3_vl.py
+// (get_rope_index); tables: the rotary embedding classes there. Angles are float32 products, cos
+// and sin of that float32 number.
 #include "model/rope.h"
 
 #include <algorithm>
@@ -16,7 +17,8 @@ std::vector<float> InverseFrequencies(double base, int64_t dim, int64_t count) {
   std::vector<float> frequencies(static_cast<size_t>(count));
   for (int64_t j = 0; j < count; ++j) {
     const float exponent = static_cast<float>(2 * j) / static_cast<float>(dim);
-    frequencies[static_cast<size_t>(j)] = 1.0f / static_cast<float>(std::pow(base, static_cast<double>(exponent)));
+    frequencies[static_cast<size_t>(j)] =
+        1.0f / static_cast<float>(std::pow(base, static_cast<double>(exponent)));
   }
   return frequencies;
 }
@@ -41,18 +43,23 @@ class PositionWalk {
 
   void Text() { Put(next_, next_, next_), largest_ = std::max(largest_, next_), ++next_; }
 
-  // A block of grid (t, gh, gw) that begins at the current token and consists of `placeholder`; frames are `time_step` apart.
+  // A block of grid (t, gh, gw) that begins at the current token and consists of `placeholder`;
+  // frames are `time_step` apart.
   void Block(const GridThw& grid, int32_t placeholder, double time_step) {
     const int64_t t = grid[0], rows = grid[1] / merge_, cols = grid[2] / merge_;
     const size_t first = result_.axes[0].size(), count = static_cast<size_t>(t * rows * cols);
     if (count == 0) throw UserError("token {}: a visual block with an empty grid", first);
     for (size_t i = first; i < first + count; ++i) {
       if (i >= ids_.size() || ids_[i] != placeholder) {
-        throw UserError("token {}: the grid ({}, {}, {}) needs {} placeholder tokens from token {} on, found {}", i, grid[0],
-                        grid[1], grid[2], count, first, i - first);
+        throw UserError(
+            "token {}: the grid ({}, {}, {}) needs {} placeholder tokens from token {} on, found "
+            "{}",
+            i, grid[0], grid[1], grid[2], count, first, i - first);
       }
     }
-    const auto time = [&](int64_t frame) { return static_cast<int64_t>(static_cast<double>(frame) * time_step); };
+    const auto time = [&](int64_t frame) {
+      return static_cast<int64_t>(static_cast<double>(frame) * time_step);
+    };
     for (int64_t frame = 0; frame < t; ++frame) {
       for (int64_t row = 0; row < rows; ++row) {
         for (int64_t col = 0; col < cols; ++col) Put(next_ + time(frame), next_ + row, next_ + col);
@@ -91,28 +98,35 @@ std::vector<GridThw> SingleFrames(std::span<const GridThw> videos) {
   return frames;
 }
 
-bool SplitsVideos(ModelFamily family) { return family == ModelFamily::kQwen3VL || family == ModelFamily::kQwen3VLMoe; }
+bool SplitsVideos(ModelFamily family) {
+  return family == ModelFamily::kQwen3VL || family == ModelFamily::kQwen3VLMoe;
+}
 
 void RequireAllUsed(const char* what, size_t used, size_t given) {
-  if (used != given) throw UserError("{} {} grids given, the prompt has placeholders for {}", given, what, used);
+  if (used != given)
+    throw UserError("{} {} grids given, the prompt has placeholders for {}", given, what, used);
 }
 
 }  // namespace
 
-RopePositions TextPositions(const ModelConfig& config, std::span<const int32_t> token_ids, std::span<const GridThw> images,
-                            std::span<const GridThw> videos, PositionRule rule,
-                            std::span<const double> time_steps) {
+RopePositions TextPositions(const ModelConfig& config, std::span<const int32_t> token_ids,
+                            std::span<const GridThw> images, std::span<const GridThw> videos,
+                            PositionRule rule, std::span<const double> time_steps) {
   const std::vector<GridThw> video_blocks =
-      SplitsVideos(config.family) ? SingleFrames(videos) : std::vector<GridThw>(videos.begin(), videos.end());
+      SplitsVideos(config.family) ? SingleFrames(videos)
+                                  : std::vector<GridThw>(videos.begin(), videos.end());
   PositionWalk walk(config, token_ids, rule);
   size_t image = 0, video = 0;
   while (walk.token() < token_ids.size()) {
     const int32_t id = token_ids[walk.token()];
     if (id == config.image_token) {
-      if (image == images.size()) throw UserError("token {}: image token behind the last of {} pictures", walk.token(), image);
+      if (image == images.size())
+        throw UserError("token {}: image token behind the last of {} pictures", walk.token(),
+                        image);
       walk.Block(images[image++], id, 1.0);
     } else if (id == config.video_token) {
-      if (video == video_blocks.size()) throw UserError("token {}: video token behind the last of {} frames", walk.token(), video);
+      if (video == video_blocks.size())
+        throw UserError("token {}: video token behind the last of {} frames", walk.token(), video);
       walk.Block(video_blocks[video], id, video < time_steps.size() ? time_steps[video] : 1.0);
       ++video;
     } else {
@@ -140,17 +154,21 @@ std::vector<int> MropeAxes(const TextConfig& config) {
   return axes;
 }
 
-RopeTable MakeTextRope(const TextConfig& config, const RopePositions& positions, int64_t first, int64_t count) {
+RopeTable MakeTextRope(const TextConfig& config, const RopePositions& positions, int64_t first,
+                       int64_t count) {
   const int64_t half = config.head_dim / 2;
-  const std::vector<float> frequencies = InverseFrequencies(config.rope_theta, config.head_dim, half);
+  const std::vector<float> frequencies =
+      InverseFrequencies(config.rope_theta, config.head_dim, half);
   const std::vector<int> axes = MropeAxes(config);
   RopeTable table = EmptyTable(count, half);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t slot = first + i;
     for (int64_t j = 0; j < half; ++j) {
       const auto& axis = positions.axes[static_cast<size_t>(axes[static_cast<size_t>(j)])];
-      const int64_t position = slot < positions.size() ? axis[static_cast<size_t>(slot)] : slot + positions.delta;
-      PutAngle(frequencies[static_cast<size_t>(j)] * static_cast<float>(position), static_cast<size_t>(i * half + j), &table);
+      const int64_t position =
+          slot < positions.size() ? axis[static_cast<size_t>(slot)] : slot + positions.delta;
+      PutAngle(frequencies[static_cast<size_t>(j)] * static_cast<float>(position),
+               static_cast<size_t>(i * half + j), &table);
     }
   }
   return table;
@@ -164,7 +182,8 @@ RopeTable MakeVisionRope(int64_t head_dim, int64_t merge, std::span<const GridTh
   RopeTable table = EmptyTable(n_patches, half);
   size_t at = 0;
   const auto put = [&](int64_t coordinate) {
-    for (const float frequency : frequencies) PutAngle(static_cast<float>(coordinate) * frequency, at++, &table);
+    for (const float frequency : frequencies)
+      PutAngle(static_cast<float>(coordinate) * frequency, at++, &table);
   };
   for (const GridThw& grid : grids) {
     for (int64_t frame = 0; frame < grid[0]; ++frame) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Positions and rotary tables. Text: three position streams (time, height, width) spread over the frequencies (MRoPE);
-// vision: row and column of a patch. A table holds cos and sin of [n_tokens, head_dim / 2]; element j of a head pairs with
-// element j + head_dim / 2.
+// Positions and rotary tables. Text: three position streams (time, height, width) spread over the
+// frequencies (MRoPE); vision: row and column of a patch. A table holds cos and sin of [n_tokens,
+// head_dim / 2]; element j of a head pairs with element j + head_dim / 2.
 #pragma once
 
 #include <array>
@@ -23,27 +23,36 @@ struct RopeTable {
 // Positions of a token sequence, one entry a token and axis.
 struct RopePositions {
   std::array<std::vector<int32_t>, 3> axes;  // T, H, W
-  int64_t delta = 0;  // (largest position + 1) - tokens: a decoded token at cache slot i has position i + delta on all axes
+  int64_t delta = 0;  // (largest position + 1) - tokens: a decoded token at cache slot i has
+                      // position i + delta on all axes
   int64_t size() const { return static_cast<int64_t>(axes[0].size()); }
 };
 
-// How the running position advances over a visual block of merged size (T, Hm, Wm). Equal while T = 1, and a Qwen3-VL video
-// is met as T blocks of one frame each.
-enum class PositionRule { kV5, kLegacy };  // += max(Hm, Wm) (transformers 5.23); = largest used + 1 (4.57)
+// How the running position advances over a visual block of merged size (T, Hm, Wm). Equal while T =
+// 1, and a Qwen3-VL video is met as T blocks of one frame each.
+enum class PositionRule {
+  kV5,
+  kLegacy
+};  // += max(Hm, Wm) (transformers 5.23); = largest used + 1 (4.57)
 
-// Walks the expanded sequence: an image or video token starts a block as large as the next grid says. Errors: UserError when
-// grids and placeholder tokens do not agree (names the token index). `time_steps`, Qwen2.5-VL only: per video second_per_grid
+// Walks the expanded sequence: an image or video token starts a block as large as the next grid
+// says. Errors: UserError when grids and placeholder tokens do not agree (names the token index).
+// `time_steps`, Qwen2.5-VL only: per video second_per_grid
 // * tokens_per_second, the distance of its frames on the time axis (1 when absent).
-RopePositions TextPositions(const ModelConfig& config, std::span<const int32_t> token_ids, std::span<const GridThw> images,
-                            std::span<const GridThw> videos, PositionRule rule = PositionRule::kV5,
+RopePositions TextPositions(const ModelConfig& config, std::span<const int32_t> token_ids,
+                            std::span<const GridThw> images, std::span<const GridThw> videos,
+                            PositionRule rule = PositionRule::kV5,
                             std::span<const double> time_steps = {});
 
-// Tables for tokens [first, first + count) of `positions`; for slots behind the last one the decode rule applies.
-RopeTable MakeTextRope(const TextConfig& config, const RopePositions& positions, int64_t first, int64_t count);
+// Tables for tokens [first, first + count) of `positions`; for slots behind the last one the decode
+// rule applies.
+RopeTable MakeTextRope(const TextConfig& config, const RopePositions& positions, int64_t first,
+                       int64_t count);
 // The axis (0 T, 1 H, 2 W) of each of the head_dim / 2 frequencies.
 std::vector<int> MropeAxes(const TextConfig& config);
 
-// Rotary table of patches in merge-block order, all grids one after another; every frame restarts at (0, 0).
+// Rotary table of patches in merge-block order, all grids one after another; every frame restarts
+// at (0, 0).
 RopeTable MakeVisionRope(int64_t head_dim, int64_t merge, std::span<const GridThw> grids);
 
 }  // namespace ingot

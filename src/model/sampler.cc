@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Order and definitions of the filters: huggingface/transformers: src/transformers/generation/{utils,logits_process}.py;
-// presence and frequency penalty: vllm-project/vllm: vllm/model_executor/layers/utils.py (generated tokens only).
+// Order and definitions of the filters: huggingface/transformers:
+// src/transformers/generation/{utils,logits_process}.py; presence and frequency penalty:
+// vllm-project/vllm: vllm/model_executor/layers/utils.py (generated tokens only).
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -15,7 +16,8 @@ namespace {
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 void RequireRange(const char* name, double value, double low, double high) {
-  if (!(value >= low && value <= high)) throw UserError("{} {}: expected a number from {} to {}", name, value, low, high);
+  if (!(value >= low && value <= high))
+    throw UserError("{} {}: expected a number from {} to {}", name, value, low, high);
 }
 
 // Keeps scores that are not below the k-th largest one.
@@ -34,7 +36,8 @@ std::vector<double> Probabilities(std::span<const float> scores) {
   const double top = *std::max_element(scores.begin(), scores.end());
   std::vector<double> p(scores.size());
   double sum = 0;
-  for (size_t i = 0; i < scores.size(); ++i) sum += p[i] = std::exp(static_cast<double>(scores[i]) - top);
+  for (size_t i = 0; i < scores.size(); ++i)
+    sum += p[i] = std::exp(static_cast<double>(scores[i]) - top);
   for (double& value : p) value /= sum;
   return p;
 }
@@ -95,17 +98,20 @@ void Sampler::ApplyPenalties(std::span<float> scores) const {
   if (params_.repetition_penalty != 1.0f) {
     for (size_t id = 0; id < std::min(seen_.size(), scores.size()); ++id) {
       if (!seen_[id]) continue;
-      scores[id] = scores[id] < 0 ? scores[id] * params_.repetition_penalty : scores[id] / params_.repetition_penalty;
+      scores[id] = scores[id] < 0 ? scores[id] * params_.repetition_penalty
+                                  : scores[id] / params_.repetition_penalty;
     }
   }
   for (const auto& [token, count] : output_counts_) {
     if (static_cast<size_t>(token) >= scores.size()) continue;
-    scores[static_cast<size_t>(token)] -= params_.presence_penalty + params_.frequency_penalty * static_cast<float>(count);
+    scores[static_cast<size_t>(token)] -=
+        params_.presence_penalty + params_.frequency_penalty * static_cast<float>(count);
   }
 }
 
 std::vector<float> Sampler::Scores(std::span<const float> logits) const {
-  const size_t size = vocab_limit_ > 0 ? std::min(logits.size(), static_cast<size_t>(vocab_limit_)) : logits.size();
+  const size_t size =
+      vocab_limit_ > 0 ? std::min(logits.size(), static_cast<size_t>(vocab_limit_)) : logits.size();
   std::vector<float> scores(logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(size));
   for (float& score : scores) {
     if (std::isnan(score)) score = kMinusInfinity;  // a NaN can neither win nor poison the sums

@@ -12,7 +12,8 @@ namespace {
 
 using Floats = std::vector<float>;
 
-int32_t Greedy(const SamplingParams& params, const std::vector<int32_t>& prompt, const Floats& logits, int64_t limit = 0) {
+int32_t Greedy(const SamplingParams& params, const std::vector<int32_t>& prompt,
+               const Floats& logits, int64_t limit = 0) {
   return Sampler(params, prompt, limit).Next(logits);
 }
 
@@ -30,9 +31,10 @@ TEST(Sampler, PaddingRowsAreNeverChosen) {
 }
 
 TEST(Sampler, RepetitionPenaltyCoversThePromptAndDividesOrMultiplies) {
-  EXPECT_EQ(Greedy({.repetition_penalty = 2}, {0}, {4, 3, -1}), 1);   // 4 / 2 < 3
+  EXPECT_EQ(Greedy({.repetition_penalty = 2}, {0}, {4, 3, -1}), 1);    // 4 / 2 < 3
   EXPECT_EQ(Greedy({.repetition_penalty = 2}, {0}, {-2, -3, -9}), 1);  // -2 * 2 < -3
-  EXPECT_EQ(Greedy({.repetition_penalty = 2}, {0, 0, 0}, {4, 1.9f, -1}), 0);  // once, not per occurrence
+  EXPECT_EQ(Greedy({.repetition_penalty = 2}, {0, 0, 0}, {4, 1.9f, -1}),
+            0);  // once, not per occurrence
 }
 
 TEST(Sampler, PresenceAndFrequencyCoverTheOutputOnly) {
@@ -48,7 +50,9 @@ TEST(Sampler, PresenceAndFrequencyCoverTheOutputOnly) {
   EXPECT_EQ(tokens, (std::vector<int32_t>{0, 0, 1, 0, 1}));  // 4, 3.7, 3.5 | 3.4, 3.5-0.3
 }
 
-Floats Distribution(const SamplingParams& params, const Floats& logits) { return Sampler(params, {}, 0).Distribution(logits); }
+Floats Distribution(const SamplingParams& params, const Floats& logits) {
+  return Sampler(params, {}, 0).Distribution(logits);
+}
 
 TEST(Sampler, FiltersInOrder) {
   const Floats logits = {std::log(0.5f), std::log(0.25f), std::log(0.15f), std::log(0.1f)};
@@ -71,7 +75,8 @@ TEST(Sampler, FiltersInOrder) {
 TEST(Sampler, DrawsFollowTheDistributionAndTheSeed) {
   const Floats logits = {std::log(0.6f), std::log(0.3f), std::log(0.1f)};
   std::array<int, 3> counts{};
-  Sampler sampler({.do_sample = true, .seed = 7}, {}, 0), same({.do_sample = true, .seed = 7}, {}, 0);
+  Sampler sampler({.do_sample = true, .seed = 7}, {}, 0),
+      same({.do_sample = true, .seed = 7}, {}, 0);
   for (int i = 0; i < 5000; ++i) {
     const int32_t token = sampler.Next(logits);
     EXPECT_EQ(token, same.Next(logits));

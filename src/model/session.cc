@@ -20,7 +20,8 @@ struct DeepstackSlice {
 };
 DeepstackSlice SliceDeepstack(const MergedPrompt& prompt, int64_t first, int64_t count) {
   const auto& all = prompt.visual_rows;
-  const auto begin = std::lower_bound(all.begin(), all.end(), first), end = std::lower_bound(begin, all.end(), first + count);
+  const auto begin = std::lower_bound(all.begin(), all.end(), first),
+             end = std::lower_bound(begin, all.end(), first + count);
   DeepstackSlice slice{.offset = begin - all.begin()};
   for (auto row = begin; row != end; ++row) slice.rows.push_back(*row - first);
   return slice;
@@ -37,14 +38,18 @@ Session::Session(const QwenVlModel& model, RunContext context)
     : model_(model), context_(std::move(context)), cache_(model.text.config, context_.precision) {}
 
 MergedPrompt Session::Merge(const ModelInput& input) {
-  const int64_t limit = model_.text.config.max_positions, n = static_cast<int64_t>(input.token_ids.size());
+  const int64_t limit = model_.text.config.max_positions,
+                n = static_cast<int64_t>(input.token_ids.size());
   if (n == 0) throw UserError("the prompt has no tokens");
-  if (limit > 0 && n > limit) throw UserError("the prompt has {} tokens, the model takes {}", n, limit);
+  if (limit > 0 && n > limit)
+    throw UserError("the prompt has {} tokens, the model takes {}", n, limit);
   std::optional<VisionOutput> images, videos;
-  if (!input.images.empty()) images = RunVisionTower(model_.vision, input.images, "image", context_);
-  if (!input.videos.empty()) videos = RunVisionTower(model_.vision, input.videos, "video", context_);
-  MergedPrompt prompt =
-      MergePrompt(model_.config, model_.text.embedding, input, images ? &*images : nullptr, videos ? &*videos : nullptr);
+  if (!input.images.empty())
+    images = RunVisionTower(model_.vision, input.images, "image", context_);
+  if (!input.videos.empty())
+    videos = RunVisionTower(model_.vision, input.videos, "video", context_);
+  MergedPrompt prompt = MergePrompt(model_.config, model_.text.embedding, input,
+                                    images ? &*images : nullptr, videos ? &*videos : nullptr);
   Report(context_, {n, model_.text.config.hidden}, prompt.hidden.data(), "text.embeds");
   return prompt;
 }
@@ -56,7 +61,8 @@ void Session::RunChunk(MergedPrompt& prompt, int64_t first, int64_t count, bool 
   const DeepstackSlice slice = SliceDeepstack(prompt, first, count);
   float* hidden = prompt.hidden.data() + first * config.hidden;
   for (const DecoderLayer& layer : model_.text.layers) {
-    RunDecoderLayer(config, layer, rope, hidden, count, cached ? cache_.layer(layer.index) : nullptr, context_);
+    RunDecoderLayer(config, layer, rope, hidden, count,
+                    cached ? cache_.layer(layer.index) : nullptr, context_);
     if (layer.index < static_cast<int64_t>(prompt.deepstack.size()) && !slice.rows.empty()) {
       Report(context_, {count, config.hidden}, hidden, "text.layer.{}.out", layer.index);
       const std::vector<float>& features = prompt.deepstack[Size(layer.index)];
@@ -98,7 +104,8 @@ std::span<const float> Session::Step(int32_t token) {
   const int64_t slot = cache_.size();
   if (slot == 0) throw InternalError("Session::Step before Prefill");
   if (config.max_positions > 0 && slot >= config.max_positions) {
-    throw UserError("the sequence has reached the model's limit of {} tokens", config.max_positions);
+    throw UserError("the sequence has reached the model's limit of {} tokens",
+                    config.max_positions);
   }
   std::vector<float> hidden(Size(config.hidden));
   EmbedTokens(model_.text.embedding, {&token, 1}, hidden.data());

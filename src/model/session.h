@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole model over one sequence: prompt in chunks, then token by token. The same prompt in any chunking gives the same
-// bits.
+// The whole model over one sequence: prompt in chunks, then token by token. The same prompt in any
+// chunking gives the same bits.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ struct QwenVlModel {
   TextModel text;
 };
 
-// Views into the reader's mapping, which must outlive the model. Errors: as RequireSupported and LoadLinear.
+// Views into the reader's mapping, which must outlive the model. Errors: as RequireSupported and
+// LoadLinear.
 QwenVlModel LoadModel(const ModelReader& reader, const LoadOptions& options = {});
 
 class Session {
@@ -26,9 +27,9 @@ class Session {
   // `model` must outlive the session. `context` is copied.
   Session(const QwenVlModel& model, RunContext context);
 
-  // Starts a new sequence: runs the vision tower and the prompt, `chunk` tokens at a time (0: all at once). Returns the
-  // logits [vocab] of the last position, valid until the next call. Errors: UserError as MergePrompt, or when the prompt is
-  // empty or longer than the model's positions.
+  // Starts a new sequence: runs the vision tower and the prompt, `chunk` tokens at a time (0: all
+  // at once). Returns the logits [vocab] of the last position, valid until the next call. Errors:
+  // UserError as MergePrompt, or when the prompt is empty or longer than the model's positions.
   std::span<const float> Prefill(const ModelInput& input, int64_t chunk = 0);
   // One more token; logits as above.
   std::span<const float> Step(int32_t token);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The block API (hooks, replaced linears, single blocks), generation and its ends, and bad input, on a small random model.
+// The block API (hooks, replaced linears, single blocks), generation and its ends, and bad input,
+// on a small random model.
 #include "model/session.h"
 
 #include <gtest/gtest.h>
@@ -27,8 +28,10 @@ class SessionTest : public testing::Test {
   ModelInput Input() const {
     ModelInput input;
     input.token_ids = {10, 20, 30, 40, static_cast<int32_t>(model_.config.vision_start_token)};
-    input.token_ids.insert(input.token_ids.end(), 6, static_cast<int32_t>(model_.config.image_token));
-    input.token_ids.insert(input.token_ids.end(), {static_cast<int32_t>(model_.config.vision_end_token), 50, 60, 70});
+    input.token_ids.insert(input.token_ids.end(), 6,
+                           static_cast<int32_t>(model_.config.image_token));
+    input.token_ids.insert(input.token_ids.end(),
+                           {static_cast<int32_t>(model_.config.vision_end_token), 50, 60, 70});
     input.images.grids = {{1, 4, 6}};
     input.images.pixels.resize(24 * static_cast<size_t>(model_.config.vision.patch_values()));
     for (size_t i = 0; i < input.images.pixels.size(); ++i) {
@@ -56,7 +59,8 @@ TEST_F(SessionTest, HookSeesEverySiteOnceAndMayRewrite) {
   EXPECT_EQ(sites["text.layer.0.attn_in"].first, 15);
   EXPECT_EQ(sites["vision.block.0.qkv_in"].first, 24);
   EXPECT_EQ(sites["vision.merger.fc1_in"].first, 6);
-  EXPECT_EQ(observed, Session(model_, {}).AllLogits(input)) << "a hook that only looks changes nothing";
+  EXPECT_EQ(observed, Session(model_, {}).AllLogits(input))
+      << "a hook that only looks changes nothing";
   context.hook = [](std::string_view site, float* x, int64_t rows, int64_t cols) {
     if (site == "text.layer.2.down_in") std::fill_n(x, rows * cols, 0.0f);
   };
@@ -72,7 +76,8 @@ TEST_F(SessionTest, BlocksOneByOneGiveTheSameBits) {
 
   const VisionLayout layout = MakeVisionLayout(config.vision, input.images.grids);
   Floats patches(static_cast<size_t>(layout.n_patches * config.vision.hidden));
-  RunVisionPatchEmbed(config.vision, LoadVisionPatchEmbed(reader_), layout, input.images.pixels.data(), patches.data(), context);
+  RunVisionPatchEmbed(config.vision, LoadVisionPatchEmbed(reader_), layout,
+                      input.images.pixels.data(), patches.data(), context);
   VisionOutput vision{.n_tokens = layout.n_patches / 4};
   vision.deepstack.resize(config.vision.deepstack_indexes.size());
   const size_t out_size = static_cast<size_t>(vision.n_tokens * config.vision.out_hidden);
@@ -80,20 +85,23 @@ TEST_F(SessionTest, BlocksOneByOneGiveTheSameBits) {
     RunVisionBlock(config.vision, LoadVisionBlock(reader_, block), layout, patches.data(), context);
     if (const auto k = DeepstackIndex(config.vision, block)) {
       vision.deepstack[static_cast<size_t>(*k)].resize(out_size);
-      RunVisionMerger(config.vision, LoadDeepstackMerger(reader_, *k), patches.data(), layout.n_patches,
-                      vision.deepstack[static_cast<size_t>(*k)].data(), context);
+      RunVisionMerger(config.vision, LoadDeepstackMerger(reader_, *k), patches.data(),
+                      layout.n_patches, vision.deepstack[static_cast<size_t>(*k)].data(), context);
     }
   }
   vision.embeds.resize(out_size);
-  RunVisionMerger(config.vision, LoadVisionMerger(reader_), patches.data(), layout.n_patches, vision.embeds.data(), context);
+  RunVisionMerger(config.vision, LoadVisionMerger(reader_), patches.data(), layout.n_patches,
+                  vision.embeds.data(), context);
 
   MergedPrompt prompt = MergePrompt(config, LoadEmbedding(reader_), input, &vision, nullptr);
   const int64_t n = prompt.positions.size();
   const RopeTable rope = MakeTextRope(config.text, prompt.positions, 0, n);
   for (int64_t layer = 0; layer < config.text.n_layers; ++layer) {
-    RunDecoderLayer(config.text, LoadDecoderLayer(reader_, layer), rope, prompt.hidden.data(), n, nullptr, context);
+    RunDecoderLayer(config.text, LoadDecoderLayer(reader_, layer), rope, prompt.hidden.data(), n,
+                    nullptr, context);
     if (layer < static_cast<int64_t>(prompt.deepstack.size())) {
-      AddToRows(prompt.hidden.data(), config.text.hidden, prompt.visual_rows, prompt.deepstack[static_cast<size_t>(layer)].data());
+      AddToRows(prompt.hidden.data(), config.text.hidden, prompt.visual_rows,
+                prompt.deepstack[static_cast<size_t>(layer)].data());
     }
   }
   const TextHead head = LoadTextHead(reader_);
@@ -108,7 +116,8 @@ TEST_F(SessionTest, ReplacedLinearsAreUsed) {
   const Floats expected = Session(model_, {}).AllLogits(input);
   QwenVlModel same = model_, other = model_;
   Linear& down = same.text.layers[1].down;
-  down.weight = Weight::Own(FromFloats(ToFloats(down.weight.view()), DType::kF32, down.weight.shape()));
+  down.weight =
+      Weight::Own(FromFloats(ToFloats(down.weight.view()), DType::kF32, down.weight.shape()));
   EXPECT_EQ(Session(same, {}).AllLogits(input), expected) << "the same weights widened to F32";
   Tensor zeros(DType::kI8, other.text.layers[1].down.weight.shape());
   Linear& replaced = other.text.layers[1].down;
@@ -116,7 +125,8 @@ TEST_F(SessionTest, ReplacedLinearsAreUsed) {
   spec.module = replaced.module;
   spec.out = replaced.out;
   spec.in = replaced.in;
-  replaced = MakeDynamicLinear(spec, Weight::Own(zeros), Floats(static_cast<size_t>(replaced.out), 1.0f));
+  replaced =
+      MakeDynamicLinear(spec, Weight::Own(zeros), Floats(static_cast<size_t>(replaced.out), 1.0f));
   EXPECT_NE(Session(other, {}).AllLogits(input), expected);
 }
 
@@ -125,7 +135,9 @@ TEST_F(SessionTest, AnyNumberOfThreadsGivesTheSameBits) {
   Floats first;
   for (const int threads : {1, 2, 5}) {
     SetNumThreads(threads);
-    const Floats logits = Session(model_, {.precision = Precision::kBF16, .observe = {}, .hook = {}}).AllLogits(input);
+    const Floats logits =
+        Session(model_, {.precision = Precision::kBF16, .observe = {}, .hook = {}})
+            .AllLogits(input);
     if (first.empty()) first = logits;
     EXPECT_EQ(logits, first) << threads;
   }
@@ -144,15 +156,18 @@ TEST_F(SessionTest, GenerateEnds) {
 
   params.stop_ids = {whole.tokens[2]};
   std::vector<int32_t> reported;
-  const GenerateResult stopped = Generate(session, input, params, [&](int32_t token) { return reported.push_back(token), true; });
+  const GenerateResult stopped = Generate(
+      session, input, params, [&](int32_t token) { return reported.push_back(token), true; });
   EXPECT_EQ(stopped.reason, FinishReason::kStop);
   const auto first = std::find(whole.tokens.begin(), whole.tokens.end(), whole.tokens[2]);
   EXPECT_EQ(stopped.tokens, std::vector<int32_t>(whole.tokens.begin(), first));
-  EXPECT_EQ(reported.size(), stopped.tokens.size() + 1) << "the stop token is reported, not returned";
+  EXPECT_EQ(reported.size(), stopped.tokens.size() + 1)
+      << "the stop token is reported, not returned";
 
   params.stop_ids = {};
   int calls = 0;
-  const GenerateResult cancelled = Generate(session, input, params, [&](int32_t) { return ++calls < 2; });
+  const GenerateResult cancelled =
+      Generate(session, input, params, [&](int32_t) { return ++calls < 2; });
   EXPECT_EQ(cancelled.reason, FinishReason::kCancelled);
   EXPECT_EQ(cancelled.tokens.size(), 2u);
 

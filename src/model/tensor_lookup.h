@@ -17,10 +17,13 @@ inline LinearSpec FindLinearSpec(const ModelConfig& config, LinearKind kind, int
   throw InternalError("tensor table: no linear {} of layer {}", LinearKindName(kind), layer);
 }
 
-// The tensor of this part and layer whose name ends so ("." included, for instance ".q_norm.weight").
-inline TensorSpec FindTensorSpec(const ModelConfig& config, TensorPart part, int64_t layer, std::string_view ending) {
+// The tensor of this part and layer whose name ends so ("." included, for instance
+// ".q_norm.weight").
+inline TensorSpec FindTensorSpec(const ModelConfig& config, TensorPart part, int64_t layer,
+                                 std::string_view ending) {
   for (TensorSpec& spec : TensorTable(config, /*tied=*/true)) {
-    if (spec.part == part && spec.layer == layer && spec.name.ends_with(ending)) return std::move(spec);
+    if (spec.part == part && spec.layer == layer && spec.name.ends_with(ending))
+      return std::move(spec);
   }
   throw InternalError("tensor table: no tensor {} of layer {}", ending, layer);
 }

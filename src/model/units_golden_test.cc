@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables and positions of real sizes against the reference (transformers 5.23): rotary tables up to position 262143, the
-// interpolated position table, positions of 18 mixed sequences, activations.
+// Tables and positions of real sizes against the reference (transformers 5.23): rotary tables up to
+// position 262143, the interpolated position table, positions of 18 mixed sequences, activations.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -49,13 +49,19 @@ TEST_F(UnitsGoldenTest, TextRope) {
     positions.axes[axis].assign(flat.begin() + static_cast<std::ptrdiff_t>(axis * n),
                                 flat.begin() + static_cast<std::ptrdiff_t>((axis + 1) * n));
   }
-  TextConfig q3{.head_dim = 128, .rope_theta = 5e6, .mrope_section = {24, 20, 20}, .mrope_interleaved = true};
-  TextConfig q2{.head_dim = 128, .rope_theta = 1e6, .mrope_section = {16, 24, 24}, .mrope_interleaved = false};
+  TextConfig q3{
+      .head_dim = 128, .rope_theta = 5e6, .mrope_section = {24, 20, 20}, .mrope_interleaved = true};
+  TextConfig q2{.head_dim = 128,
+                .rope_theta = 1e6,
+                .mrope_section = {16, 24, 24},
+                .mrope_interleaved = false};
   for (const auto& [name, config] : {std::pair{"q3", q3}, std::pair{"q2", q2}}) {
     const RopeTable table = MakeTextRope(config, positions, 0, static_cast<int64_t>(n));
-    const Floats cos = Get(std::string("rope.") + name + ".cos"), sin = Get(std::string("rope.") + name + ".sin");
-    // The reference's float32 sine errs by an ulp here and there, and so does its power function in one frequency of each
-    // table (19 and 37), where the angle of position 262143 is off by that much.
+    const Floats cos = Get(std::string("rope.") + name + ".cos"),
+                 sin = Get(std::string("rope.") + name + ".sin");
+    // The reference's float32 sine errs by an ulp here and there, and so does its power function in
+    // one frequency of each table (19 and 37), where the angle of position 262143 is off by that
+    // much.
     const size_t odd_one = config.mrope_interleaved ? 19 : 37;
     for (size_t i = 0; i < cos.size(); ++i) {
       const double tolerance = i % 64 == odd_one ? 1e-3 : 1.3e-7;
@@ -66,7 +72,8 @@ TEST_F(UnitsGoldenTest, TextRope) {
 }
 
 TEST_F(UnitsGoldenTest, AxesOfTheFrequencies) {
-  const std::vector<int> q3 = MropeAxes({.head_dim = 128, .mrope_section = {24, 20, 20}, .mrope_interleaved = true});
+  const std::vector<int> q3 =
+      MropeAxes({.head_dim = 128, .mrope_section = {24, 20, 20}, .mrope_interleaved = true});
   for (int j = 0; j < 60; ++j) EXPECT_EQ(q3[static_cast<size_t>(j)], j % 3);
   for (int j = 60; j < 64; ++j) EXPECT_EQ(q3[static_cast<size_t>(j)], 0);
   const std::vector<int> q2 = MropeAxes({.head_dim = 128, .mrope_section = {16, 24, 24}});
@@ -78,11 +85,14 @@ TEST_F(UnitsGoldenTest, AxesOfTheFrequencies) {
 
 TEST_F(UnitsGoldenTest, VisionRope) {
   std::vector<GridThw> grids;
-  for (const auto& grid : json_["vision_rope"]["grids"]) grids.push_back({grid[0], grid[1], grid[2]});
+  for (const auto& grid : json_["vision_rope"]["grids"])
+    grids.push_back({grid[0], grid[1], grid[2]});
   for (const int64_t head : {64, 72, 80}) {
     const RopeTable table = MakeVisionRope(head, 2, grids);
-    EXPECT_LT(LargestDifference(table.cos, Get(fmt::format("vision_rope.{}.cos", head))), 1.3e-7) << head;
-    EXPECT_LT(LargestDifference(table.sin, Get(fmt::format("vision_rope.{}.sin", head))), 1.3e-7) << head;
+    EXPECT_LT(LargestDifference(table.cos, Get(fmt::format("vision_rope.{}.cos", head))), 1.3e-7)
+        << head;
+    EXPECT_LT(LargestDifference(table.sin, Get(fmt::format("vision_rope.{}.sin", head))), 1.3e-7)
+        << head;
   }
 }
 
@@ -93,7 +103,8 @@ TEST_F(UnitsGoldenTest, PositionTableIsBitEqual) {
     const std::vector<int32_t> rows = Ints(key + ".index");
     const Floats weights = Get(key + ".weight");
     // Frames repeat; of large grids the first and the last 256 patches are recorded.
-    const size_t frame = taps.rows.size(), kept = rows.size(), all = 4 * entry["patches"].get<size_t>();
+    const size_t frame = taps.rows.size(), kept = rows.size(),
+                 all = 4 * entry["patches"].get<size_t>();
     for (size_t i = 0; i < kept; ++i) {
       const size_t at = kept < all && i >= kept / 2 ? all - kept + i : i;
       ASSERT_EQ(taps.rows[at % frame], rows[i]) << key << " at " << i;
@@ -122,10 +133,14 @@ TEST_F(UnitsGoldenTest, PositionsOfMixedSequences) {
         time_steps.push_back(seconds.get<double>() * c["tokens_per_second"].get<double>());
       }
     }
-    const auto ids = c["types"].get<std::vector<int32_t>>();  // 0 text, 1 image, 2 video: also the token ids here
-    const RopePositions positions = TextPositions(config, ids, images, videos, PositionRule::kV5, time_steps);
+    const auto ids =
+        c["types"]
+            .get<std::vector<int32_t>>();  // 0 text, 1 image, 2 video: also the token ids here
+    const RopePositions positions =
+        TextPositions(config, ids, images, videos, PositionRule::kV5, time_steps);
     for (size_t axis = 0; axis < 3; ++axis) {
-      EXPECT_EQ(positions.axes[axis], c["positions"][axis].get<std::vector<int32_t>>()) << c["types"].dump() << " axis " << axis;
+      EXPECT_EQ(positions.axes[axis], c["positions"][axis].get<std::vector<int32_t>>())
+          << c["types"].dump() << " axis " << axis;
     }
     EXPECT_EQ(positions.delta, c["rope_delta"].get<int64_t>());
   }
@@ -139,12 +154,17 @@ TEST_F(UnitsGoldenTest, LegacyRuleAndWrongGrids) {
   config.family = ModelFamily::kQwen2VL;
   const std::vector<int32_t> ids = {0, 2, 2, 2, 0};
   const std::vector<GridThw> video = {{3, 2, 2}};
-  EXPECT_EQ(TextPositions(config, ids, {}, video, PositionRule::kV5).axes[0], (std::vector<int32_t>{0, 1, 2, 3, 2}));
-  EXPECT_EQ(TextPositions(config, ids, {}, video, PositionRule::kLegacy).axes[0], (std::vector<int32_t>{0, 1, 2, 3, 4}));
-  EXPECT_ANY_THROW(TextPositions(config, ids, {}, {}));                                  // no grid
-  EXPECT_ANY_THROW(TextPositions(config, ids, {}, std::vector<GridThw>{{4, 2, 2}}));     // too few tokens
-  EXPECT_ANY_THROW(TextPositions(config, ids, {}, std::vector<GridThw>{{2, 2, 2}}));     // too many tokens
-  EXPECT_ANY_THROW(TextPositions(config, ids, std::vector<GridThw>{{1, 2, 2}}, video));  // a picture without tokens
+  EXPECT_EQ(TextPositions(config, ids, {}, video, PositionRule::kV5).axes[0],
+            (std::vector<int32_t>{0, 1, 2, 3, 2}));
+  EXPECT_EQ(TextPositions(config, ids, {}, video, PositionRule::kLegacy).axes[0],
+            (std::vector<int32_t>{0, 1, 2, 3, 4}));
+  EXPECT_ANY_THROW(TextPositions(config, ids, {}, {}));  // no grid
+  EXPECT_ANY_THROW(
+      TextPositions(config, ids, {}, std::vector<GridThw>{{4, 2, 2}}));  // too few tokens
+  EXPECT_ANY_THROW(
+      TextPositions(config, ids, {}, std::vector<GridThw>{{2, 2, 2}}));  // too many tokens
+  EXPECT_ANY_THROW(TextPositions(config, ids, std::vector<GridThw>{{1, 2, 2}},
+                                 video));  // a picture without tokens
 }
 
 TEST_F(UnitsGoldenTest, Activations) {

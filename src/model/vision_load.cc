@@ -12,7 +12,8 @@ std::vector<float> LoadNorm(const ModelReader& reader, int64_t layer, std::strin
   return LoadFloatVector(reader, spec.name, spec.shape[0]);
 }
 
-VisionMerger LoadMerger(const ModelReader& reader, LinearKind fc1, LinearKind fc2, int64_t index, const LoadOptions& options) {
+VisionMerger LoadMerger(const ModelReader& reader, LinearKind fc1, LinearKind fc2, int64_t index,
+                        const LoadOptions& options) {
   VisionMerger merger;
   merger.norm_after_merge = fc1 == LinearKind::kDeepstackFc1;
   merger.norm_weight = LoadNorm(reader, index, ".norm.weight");
@@ -26,7 +27,8 @@ VisionMerger LoadMerger(const ModelReader& reader, LinearKind fc1, LinearKind fc
 
 VisionPatchEmbed LoadVisionPatchEmbed(const ModelReader& reader) {
   const ModelConfig& config = reader.config();
-  const TensorSpec weight = FindTensorSpec(config, TensorPart::kVision, -1, ".patch_embed.proj.weight");
+  const TensorSpec weight =
+      FindTensorSpec(config, TensorPart::kVision, -1, ".patch_embed.proj.weight");
   const TensorSpec table = FindTensorSpec(config, TensorPart::kVision, -1, ".pos_embed.weight");
   LinearSpec spec;
   spec.module = ModuleOf(weight.name);
@@ -58,7 +60,8 @@ VisionMerger LoadVisionMerger(const ModelReader& reader, const LoadOptions& opti
   return LoadMerger(reader, LinearKind::kMergerFc1, LinearKind::kMergerFc2, -1, options);
 }
 
-VisionMerger LoadDeepstackMerger(const ModelReader& reader, int64_t index, const LoadOptions& options) {
+VisionMerger LoadDeepstackMerger(const ModelReader& reader, int64_t index,
+                                 const LoadOptions& options) {
   return LoadMerger(reader, LinearKind::kDeepstackFc1, LinearKind::kDeepstackFc2, index, options);
 }
 
@@ -66,7 +69,8 @@ VisionTower LoadVisionTower(const ModelReader& reader, const LoadOptions& option
   VisionTower tower;
   tower.config = reader.config().vision;
   tower.patch_embed = LoadVisionPatchEmbed(reader);
-  for (int64_t block = 0; block < tower.config.depth; ++block) tower.blocks.push_back(LoadVisionBlock(reader, block, options));
+  for (int64_t block = 0; block < tower.config.depth; ++block)
+    tower.blocks.push_back(LoadVisionBlock(reader, block, options));
   tower.merger = LoadVisionMerger(reader, options);
   for (size_t k = 0; k < tower.config.deepstack_indexes.size(); ++k) {
     tower.deepstack.push_back(LoadDeepstackMerger(reader, static_cast<int64_t>(k), options));

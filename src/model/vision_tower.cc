@@ -17,19 +17,23 @@ namespace ingot {
 namespace {
 
 constexpr int64_t kMaxGridSide = 1 << 16;
-constexpr int64_t kMaxPatches = 1 << 22;  // 16 M pixels are 2^16 patches; this bounds memory, not pictures
+constexpr int64_t kMaxPatches =
+    1 << 22;  // 16 M pixels are 2^16 patches; this bounds memory, not pictures
 
 size_t Size(int64_t value) { return static_cast<size_t>(value); }
 
-// Source coordinate of output index i of n on a table side of `side`: aligned corners, float32 steps as in the reference.
+// Source coordinate of output index i of n on a table side of `side`: aligned corners, float32
+// steps as in the reference.
 float TableCoordinate(int64_t i, int64_t n, int64_t side) {
   if (n == 1) return 0.0f;
   return static_cast<float>(i) * static_cast<float>(side - 1) / static_cast<float>(n - 1);
 }
 
 // hidden[patch] += the four taps' rows, weighted, summed left to right.
-void AddPositions(const VisionConfig& config, const Weight& table, const VisionLayout& layout, float* hidden) {
-  const int64_t side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(config.n_positions))));
+void AddPositions(const VisionConfig& config, const Weight& table, const VisionLayout& layout,
+                  float* hidden) {
+  const int64_t side =
+      static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(config.n_positions))));
   const int64_t width = config.hidden;
   float* frame_hidden = hidden;
   for (const GridThw& grid : layout.grids) {
@@ -44,7 +48,8 @@ void AddPositions(const VisionConfig& config, const Weight& table, const VisionL
           for (size_t d = 0; d < row.size(); ++d) sum[d] += taps.weights[tap] * row[d];
         }
         for (int64_t t = 0; t < grid[0]; ++t) {
-          Kernels().add(frame_hidden + (t * frame + static_cast<int64_t>(patch)) * width, sum.data(), sum.size());
+          Kernels().add(frame_hidden + (t * frame + static_cast<int64_t>(patch)) * width,
+                        sum.data(), sum.size());
         }
       }
     });
@@ -53,10 +58,14 @@ void AddPositions(const VisionConfig& config, const Weight& table, const VisionL
 }
 
 // Attention of the patches [begin, end) among themselves. qkv [N, 3 D] rotated, out [N, D].
-void AttendSegment(const VisionConfig& config, const float* qkv, int64_t begin, int64_t end, float* out) {
-  const size_t heads = Size(config.n_heads), dim = Size(config.head_dim()), n = Size(end - begin), width = Size(config.hidden);
-  const size_t packed = (n + kAttentionKeyBlock - 1) / kAttentionKeyBlock * kAttentionKeyBlock * dim;
-  const auto keys = FloatBuffer(static_cast<int64_t>(heads * packed)), values = FloatBuffer(static_cast<int64_t>(heads * n * dim));
+void AttendSegment(const VisionConfig& config, const float* qkv, int64_t begin, int64_t end,
+                   float* out) {
+  const size_t heads = Size(config.n_heads), dim = Size(config.head_dim()), n = Size(end - begin),
+               width = Size(config.hidden);
+  const size_t packed =
+      (n + kAttentionKeyBlock - 1) / kAttentionKeyBlock * kAttentionKeyBlock * dim;
+  const auto keys = FloatBuffer(static_cast<int64_t>(heads * packed)),
+             values = FloatBuffer(static_cast<int64_t>(heads * n * dim));
   const float* rows = qkv + Size(begin) * 3 * width;
   std::vector<const void*> key_heads, value_heads;
   for (size_t head = 0; head < heads; ++head) {
@@ -67,7 +76,8 @@ void AttendSegment(const VisionConfig& config, const float* qkv, int64_t begin, 
     for (size_t head = first; head < last; ++head) {
       PackKeys(rows + width + head * dim, 3 * width, n, dim, keys.get() + head * packed);
       for (size_t i = 0; i < n; ++i) {
-        std::memcpy(values.get() + (head * n + i) * dim, rows + i * 3 * width + 2 * width + head * dim, dim * sizeof(float));
+        std::memcpy(values.get() + (head * n + i) * dim,
+                    rows + i * 3 * width + 2 * width + head * dim, dim * sizeof(float));
       }
     }
   });
@@ -85,30 +95,33 @@ void AttendSegment(const VisionConfig& config, const float* qkv, int64_t begin, 
 }
 
 // q and k of a qkv buffer as [N, heads, head_dim], for observers.
-void ReportRotated(const VisionConfig& config, const VisionBlock& block, const float* qkv, int64_t n, const RunContext& context) {
+void ReportRotated(const VisionConfig& config, const VisionBlock& block, const float* qkv,
+                   int64_t n, const RunContext& context) {
   if (!context.observe) return;
   const int64_t width = config.hidden;
   const auto rows = FloatBuffer(n * width);
   for (int64_t part = 0; part < 2; ++part) {
-    for (int64_t i = 0; i < n; ++i) std::copy_n(qkv + (3 * i + part) * width, width, rows.get() + i * width);
-    Report(context, {n, config.n_heads, config.head_dim()}, rows.get(), "vision.block.{}.{}", block.index,
-           part == 0 ? "q_rot" : "k_rot");
+    for (int64_t i = 0; i < n; ++i)
+      std::copy_n(qkv + (3 * i + part) * width, width, rows.get() + i * width);
+    Report(context, {n, config.n_heads, config.head_dim()}, rows.get(), "vision.block.{}.{}",
+           block.index, part == 0 ? "q_rot" : "k_rot");
   }
 }
 
 // out = proj(attention(y)), y [N, D] normed.
-void RunAttentionPart(const VisionConfig& config, const VisionBlock& block, const VisionLayout& layout, float* y,
-                      const RunContext& context) {
+void RunAttentionPart(const VisionConfig& config, const VisionBlock& block,
+                      const VisionLayout& layout, float* y, const RunContext& context) {
   const int64_t n = layout.n_patches, width = config.hidden;
   const auto qkv = FloatBuffer(n * 3 * width);  // [N][q k v][heads][head_dim]
   AtSite(context, block.qkv.site, y, n, width);
   RunLinear(block.qkv, y, n, qkv.get(), context.precision);
-  RopeRows(qkv.get(), Size(3 * width), Size(n), Size(2 * config.n_heads), layout.rope.cos.data(), layout.rope.sin.data(),
-           Size(layout.rope.half));
+  RopeRows(qkv.get(), Size(3 * width), Size(n), Size(2 * config.n_heads), layout.rope.cos.data(),
+           layout.rope.sin.data(), Size(layout.rope.half));
   ReportRotated(config, block, qkv.get(), n, context);
   const auto attended = FloatBuffer(n * width);
   for (size_t segment = 0; segment + 1 < layout.segments.size(); ++segment) {
-    AttendSegment(config, qkv.get(), layout.segments[segment], layout.segments[segment + 1], attended.get());
+    AttendSegment(config, qkv.get(), layout.segments[segment], layout.segments[segment + 1],
+                  attended.get());
   }
   AtSite(context, block.proj.site, attended.get(), n, width);
   RunLinear(block.proj, attended.get(), n, y, context.precision);
@@ -121,10 +134,13 @@ VisionLayout MakeVisionLayout(const VisionConfig& config, std::span<const GridTh
   layout.grids.assign(grids.begin(), grids.end());
   for (const auto& [t, rows, cols] : grids) {
     const int64_t largest = std::max({t, rows, cols});
-    if (std::min({t, rows, cols}) < 1 || largest > kMaxGridSide || rows % config.merge != 0 || cols % config.merge != 0 ||
-        t * rows > kMaxPatches || layout.n_patches + t * rows * cols > kMaxPatches) {
-      throw UserError("grid ({}, {}, {}): expected positive sides, rows and columns divisible by {}, at most {} patches in all", t,
-                      rows, cols, config.merge, kMaxPatches);
+    if (std::min({t, rows, cols}) < 1 || largest > kMaxGridSide || rows % config.merge != 0 ||
+        cols % config.merge != 0 || t * rows > kMaxPatches ||
+        layout.n_patches + t * rows * cols > kMaxPatches) {
+      throw UserError(
+          "grid ({}, {}, {}): expected positive sides, rows and columns divisible by {}, at most "
+          "{} patches in all",
+          t, rows, cols, config.merge, kMaxPatches);
     }
     for (int64_t frame = 0; frame < t; ++frame) {
       layout.segments.push_back(layout.n_patches);
@@ -145,10 +161,12 @@ PositionTaps MakePositionTaps(int64_t table_side, int64_t merge, int64_t gh, int
     const int64_t y0 = static_cast<int64_t>(y), x0 = static_cast<int64_t>(x);
     const int64_t y1 = std::min(y0 + 1, table_side - 1), x1 = std::min(x0 + 1, table_side - 1);
     const float dy = y - static_cast<float>(y0), dx = x - static_cast<float>(x0);
-    for (const int64_t row : {y0 * table_side + x0, y0 * table_side + x1, y1 * table_side + x0, y1 * table_side + x1}) {
+    for (const int64_t row :
+         {y0 * table_side + x0, y0 * table_side + x1, y1 * table_side + x0, y1 * table_side + x1}) {
       taps.rows.push_back(static_cast<int32_t>(row));
     }
-    for (const float weight : {(1.0f - dy) * (1.0f - dx), (1.0f - dy) * dx, dy * (1.0f - dx), dy * dx}) {
+    for (const float weight :
+         {(1.0f - dy) * (1.0f - dx), (1.0f - dy) * dx, dy * (1.0f - dx), dy * dx}) {
       taps.weights.push_back(weight);
     }
   };
@@ -160,8 +178,9 @@ PositionTaps MakePositionTaps(int64_t table_side, int64_t merge, int64_t gh, int
   return taps;
 }
 
-void RunVisionPatchEmbed(const VisionConfig& config, const VisionPatchEmbed& weights, const VisionLayout& layout,
-                         const float* pixels, float* hidden, const RunContext& context) {
+void RunVisionPatchEmbed(const VisionConfig& config, const VisionPatchEmbed& weights,
+                         const VisionLayout& layout, const float* pixels, float* hidden,
+                         const RunContext& context) {
   const int64_t n = layout.n_patches;
   RunLinear(weights.proj, pixels, n, hidden, context.precision);
   Report(context, {n, config.hidden}, hidden, "vision.patch_embed");
@@ -170,15 +189,17 @@ void RunVisionPatchEmbed(const VisionConfig& config, const VisionPatchEmbed& wei
 }
 
 // x += proj(attention(LN1(x)));  x += fc2(gelu_tanh(fc1(LN2(x)))).
-void RunVisionBlock(const VisionConfig& config, const VisionBlock& block, const VisionLayout& layout, float* hidden,
-                    const RunContext& context) {
+void RunVisionBlock(const VisionConfig& config, const VisionBlock& block,
+                    const VisionLayout& layout, float* hidden, const RunContext& context) {
   const int64_t n = layout.n_patches, width = config.hidden;
   const auto y = FloatBuffer(n * width);  // [N, D]
-  LayerNormRows(hidden, block.norm1_weight.data(), block.norm1_bias.data(), config.norm_eps, Size(n), Size(width), y.get());
+  LayerNormRows(hidden, block.norm1_weight.data(), block.norm1_bias.data(), config.norm_eps,
+                Size(n), Size(width), y.get());
   RunAttentionPart(config, block, layout, y.get(), context);
   AddInto(hidden, y.get(), Size(n * width));
 
-  LayerNormRows(hidden, block.norm2_weight.data(), block.norm2_bias.data(), config.norm_eps, Size(n), Size(width), y.get());
+  LayerNormRows(hidden, block.norm2_weight.data(), block.norm2_bias.data(), config.norm_eps,
+                Size(n), Size(width), y.get());
   const auto wide = FloatBuffer(n * block.fc1.out);  // [N, MLP]
   AtSite(context, block.fc1.site, y.get(), n, width);
   RunLinear(block.fc1, y.get(), n, wide.get(), context.precision);
@@ -189,14 +210,15 @@ void RunVisionBlock(const VisionConfig& config, const VisionBlock& block, const 
   Report(context, {n, width}, hidden, "vision.block.{}", block.index);
 }
 
-void RunVisionMerger(const VisionConfig& config, const VisionMerger& merger, const float* hidden, int64_t n_patches, float* out,
-                     const RunContext& context) {
+void RunVisionMerger(const VisionConfig& config, const VisionMerger& merger, const float* hidden,
+                     int64_t n_patches, float* out, const RunContext& context) {
   const int64_t joined = config.hidden * config.merge * config.merge;
-  const int64_t n = n_patches / (config.merge * config.merge);  // visual tokens; their patches lie side by side
+  const int64_t n =
+      n_patches / (config.merge * config.merge);  // visual tokens; their patches lie side by side
   const int64_t norm_width = merger.norm_after_merge ? joined : config.hidden;
   const auto y = FloatBuffer(n * joined), wide = FloatBuffer(n * merger.fc1.out);  // [n, 4 D]
-  LayerNormRows(hidden, merger.norm_weight.data(), merger.norm_bias.data(), config.norm_eps, Size(n * joined / norm_width),
-                Size(norm_width), y.get());
+  LayerNormRows(hidden, merger.norm_weight.data(), merger.norm_bias.data(), config.norm_eps,
+                Size(n * joined / norm_width), Size(norm_width), y.get());
   AtSite(context, merger.fc1.site, y.get(), n, joined);
   RunLinear(merger.fc1, y.get(), n, wide.get(), context.precision);
   GeluErfInPlace(wide.get(), Size(n * merger.fc1.out));
@@ -211,13 +233,14 @@ std::optional<int64_t> DeepstackIndex(const VisionConfig& config, int64_t block)
   return found - taps.begin();
 }
 
-VisionOutput RunVisionTower(const VisionTower& tower, const VisualInput& input, std::string_view modality,
-                            const RunContext& context) {
+VisionOutput RunVisionTower(const VisionTower& tower, const VisualInput& input,
+                            std::string_view modality, const RunContext& context) {
   const VisionConfig& config = tower.config;
   const VisionLayout layout = MakeVisionLayout(config, input.grids);
   const int64_t n = layout.n_patches;
   if (input.pixels.size() != Size(n * config.patch_values())) {
-    throw UserError("{} values of pixels given, the grids need {} patches of {}", input.pixels.size(), n, config.patch_values());
+    throw UserError("{} values of pixels given, the grids need {} patches of {}",
+                    input.pixels.size(), n, config.patch_values());
   }
   VisionOutput output;
   output.n_tokens = n / (config.merge * config.merge);
@@ -225,18 +248,21 @@ VisionOutput RunVisionTower(const VisionTower& tower, const VisualInput& input, 
   output.deepstack.resize(config.deepstack_indexes.size());
 
   const auto hidden = FloatBuffer(n * config.hidden);
-  RunVisionPatchEmbed(config, tower.patch_embed, layout, input.pixels.data(), hidden.get(), context);
+  RunVisionPatchEmbed(config, tower.patch_embed, layout, input.pixels.data(), hidden.get(),
+                      context);
   for (const VisionBlock& block : tower.blocks) {
     RunVisionBlock(config, block, layout, hidden.get(), context);
     if (const auto k = DeepstackIndex(config, block.index)) {
       std::vector<float>& features = output.deepstack[Size(*k)];
       features.resize(output.embeds.size());
       RunVisionMerger(config, tower.deepstack[Size(*k)], hidden.get(), n, features.data(), context);
-      Report(context, {output.n_tokens, config.out_hidden}, features.data(), "vision.deepstack_out.{}.{}", modality, *k);
+      Report(context, {output.n_tokens, config.out_hidden}, features.data(),
+             "vision.deepstack_out.{}.{}", modality, *k);
     }
   }
   RunVisionMerger(config, tower.merger, hidden.get(), n, output.embeds.data(), context);
-  Report(context, {output.n_tokens, config.out_hidden}, output.embeds.data(), "vision.out.{}", modality);
+  Report(context, {output.n_tokens, config.out_hidden}, output.embeds.data(), "vision.out.{}",
+         modality);
   return output;
 }
 

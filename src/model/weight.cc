@@ -26,12 +26,14 @@ void Weight::WidenRow(int64_t row, float* out) const {
 Weight ViewFloatWeight(const ModelReader& reader, std::string_view name, const Shape& shape) {
   const TensorView view = reader.View(name);
   if (view.shape != shape) {
-    throw FormatError("{}: tensor {}: shape {} found, config.json asks for {}. The weights belong to another model.",
-                      reader.dir().string(), name, ShapeText(view.shape), ShapeText(shape));
+    throw FormatError(
+        "{}: tensor {}: shape {} found, config.json asks for {}. The weights belong to another "
+        "model.",
+        reader.dir().string(), name, ShapeText(view.shape), ShapeText(shape));
   }
   if (!IsFloat16Or32(view.dtype)) {
-    throw FormatError("{}: tensor {}: {} found, expected BF16, F16 or F32.", reader.dir().string(), name,
-                      DTypeName(view.dtype));
+    throw FormatError("{}: tensor {}: {} found, expected BF16, F16 or F32.", reader.dir().string(),
+                      name, DTypeName(view.dtype));
   }
   return Weight::View(view);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A weight: a dense matrix or vector that is either viewed (bytes of a mapped checkpoint, no copy) or owned (made by the
-// program, shared between copies). Copies are cheap; the bytes never change after construction.
+// A weight: a dense matrix or vector that is either viewed (bytes of a mapped checkpoint, no copy)
+// or owned (made by the program, shared between copies). Copies are cheap; the bytes never change
+// after construction.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ class Weight {
   bool empty() const { return view_.bytes.empty(); }
   DType dtype() const { return view_.dtype; }
   const Shape& shape() const { return view_.shape; }
-  // Rows and columns of a matrix; a higher rank is flattened behind the first dimension ([D, C, T, p, p] -> [D, C*T*p*p]).
+  // Rows and columns of a matrix; a higher rank is flattened behind the first dimension ([D, C, T,
+  // p, p] -> [D, C*T*p*p]).
   int64_t rows() const { return view_.shape.empty() ? 1 : view_.shape[0]; }
   int64_t cols() const { return rows() == 0 ? 0 : view_.elements() / rows(); }
   const TensorView& view() const { return view_; }
@@ -41,8 +43,8 @@ class Weight {
   std::shared_ptr<const Tensor> owner_;
 };
 
-// A tensor of the checkpoint as a weight view. Errors: FormatError when absent, of another shape, or of a type that is not
-// F32, F16 or BF16.
+// A tensor of the checkpoint as a weight view. Errors: FormatError when absent, of another shape,
+// or of a type that is not F32, F16 or BF16.
 Weight ViewFloatWeight(const ModelReader& reader, std::string_view name, const Shape& shape);
 // The same, widened to float32 (norms, biases).
 std::vector<float> LoadFloatVector(const ModelReader& reader, std::string_view name, int64_t size);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The specification of the kernels: plain loops, float32 sums in 16 interleaved parts (which the compiler may vectorise
-// without changing a bit, and which errs less than one running sum).
+// The specification of the kernels: plain loops, float32 sums in 16 interleaved parts (which the
+// compiler may vectorise without changing a bit, and which errs less than one running sum).
 #include <cmath>
 #include <cstring>
 
@@ -15,8 +15,12 @@ namespace {
 constexpr size_t kParts = 16;
 
 float Widen(float value) { return value; }
-struct Bf16 { uint16_t bits; };
-struct F16 { uint16_t bits; };
+struct Bf16 {
+  uint16_t bits;
+};
+struct F16 {
+  uint16_t bits;
+};
 float Widen(Bf16 value) { return Bf16ToF32(value.bits); }
 float Widen(F16 value) { return F16ToF32(value.bits); }
 
@@ -38,11 +42,12 @@ float Dot(const X* x, const W* w, size_t n) {
 }
 
 template <typename X, typename W>
-void Matmul(const X* x, size_t ldx, size_t rows, const W* w, size_t n_out, size_t k_size, const float* bias, float* y,
-            size_t ldy) {
+void Matmul(const X* x, size_t ldx, size_t rows, const W* w, size_t n_out, size_t k_size,
+            const float* bias, float* y, size_t ldy) {
   for (size_t n = 0; n < n_out; ++n) {
     for (size_t m = 0; m < rows; ++m) {
-      y[m * ldy + n] = Dot(x + m * ldx, w + n * k_size, k_size) + (bias != nullptr ? bias[n] : 0.0f);
+      y[m * ldy + n] =
+          Dot(x + m * ldx, w + n * k_size, k_size) + (bias != nullptr ? bias[n] : 0.0f);
     }
   }
 }
@@ -50,21 +55,21 @@ void Matmul(const X* x, size_t ldx, size_t rows, const W* w, size_t n_out, size_
 const Bf16* AsBf16(const uint16_t* bits) { return reinterpret_cast<const Bf16*>(bits); }
 const F16* AsF16(const uint16_t* bits) { return reinterpret_cast<const F16*>(bits); }
 
-void MatmulF32Bf16(const float* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out, size_t k_size, const float* bias,
-                   float* y, size_t ldy) {
+void MatmulF32Bf16(const float* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out,
+                   size_t k_size, const float* bias, float* y, size_t ldy) {
   Matmul(x, ldx, rows, AsBf16(w), n_out, k_size, bias, y, ldy);
 }
-void MatmulF32F16(const float* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out, size_t k_size, const float* bias,
-                  float* y, size_t ldy) {
+void MatmulF32F16(const float* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out,
+                  size_t k_size, const float* bias, float* y, size_t ldy) {
   Matmul(x, ldx, rows, AsF16(w), n_out, k_size, bias, y, ldy);
 }
-void MatmulBf16(const uint16_t* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out, size_t k_size, const float* bias,
-                float* y, size_t ldy) {
+void MatmulBf16(const uint16_t* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out,
+                size_t k_size, const float* bias, float* y, size_t ldy) {
   Matmul(AsBf16(x), ldx, rows, AsBf16(w), n_out, k_size, bias, y, ldy);
 }
 
-void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t n_out, size_t k_size, const float*, int32_t* y,
-              size_t ldy) {
+void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t n_out,
+              size_t k_size, const float*, int32_t* y, size_t ldy) {
   for (size_t n = 0; n < n_out; ++n) {
     for (size_t m = 0; m < rows; ++m) {
       uint32_t sum = 0;  // int32 arithmetic that wraps
@@ -97,9 +102,11 @@ void Attention(const AttentionArgs& args) {
     const size_t n_keys = static_cast<size_t>(args.n_keys[row]);
     float* scores = args.scratch;
     for (size_t key = 0; key < n_keys; ++key) {
-      const T* column = keys + key / kAttentionKeyBlock * kAttentionKeyBlock * dim + key % kAttentionKeyBlock;
+      const T* column =
+          keys + key / kAttentionKeyBlock * kAttentionKeyBlock * dim + key % kAttentionKeyBlock;
       float sum = 0;
-      for (size_t d = 0; d < dim; ++d) sum += args.q[row][d] * Widen(column[d * kAttentionKeyBlock]);
+      for (size_t d = 0; d < dim; ++d)
+        sum += args.q[row][d] * Widen(column[d * kAttentionKeyBlock]);
       scores[key] = sum * args.scale;
     }
     Softmax(scores, n_keys);
@@ -117,7 +124,8 @@ void RmsNorm(const float* x, const float* weight, float eps, size_t width, float
   for (size_t i = 0; i < width; ++i) y[i] = weight[i] * (x[i] * scale);
 }
 
-void LayerNorm(const float* x, const float* weight, const float* bias, float eps, size_t width, float* y) {
+void LayerNorm(const float* x, const float* weight, const float* bias, float eps, size_t width,
+               float* y) {
   float parts[kParts] = {};
   for (size_t i = 0; i < width; ++i) parts[i % kParts] += x[i];
   const float mean = SumParts(parts) / static_cast<float>(width);
@@ -141,7 +149,8 @@ void GeluTanh(float* x, size_t n) {
 }
 
 void GeluErf(float* x, size_t n) {
-  for (size_t i = 0; i < n; ++i) x[i] = 0.5f * x[i] * (1.0f + std::erf(x[i] * 0.70710678118654752f));
+  for (size_t i = 0; i < n; ++i)
+    x[i] = 0.5f * x[i] * (1.0f + std::erf(x[i] * 0.70710678118654752f));
 }
 
 float AbsMax(const float* x, size_t n) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels for AVX2 with FMA and F16C: 8 float lanes, 16 registers; tails through small buffers or lane masks.
+// Kernels for AVX2 with FMA and F16C: 8 float lanes, 16 registers; tails through small buffers or
+// lane masks.
 #include <immintrin.h>
 
 #include <cstddef>
@@ -14,7 +15,9 @@ namespace {
 
 #include "kernels/elementwise.h"
 #include "kernels/x86/simd_matmul.h"
+// Builds on simd_matmul.h.
 #include "kernels/x86/simd_float.h"
+// Builds on simd_float.h.
 #include "kernels/x86/simd_attention.h"
 
 // Lanes [0, n) all ones, n <= 8.
@@ -39,11 +42,19 @@ struct V {
   static inline F Set1(float v) { return _mm256_set1_ps(v); }
   static inline F Load(const float* p) { return _mm256_loadu_ps(p); }
   static inline F LoadN(const float* p, size_t n) { return _mm256_maskload_ps(p, FirstLanes(n)); }
-  static inline F FromBf16(__m128i bits) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16)); }
-  static inline F LoadBf16(const uint16_t* p) { return FromBf16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static inline F FromBf16(__m128i bits) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+  }
+  static inline F LoadBf16(const uint16_t* p) {
+    return FromBf16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
   static inline F LoadBf16N(const uint16_t* p, size_t n) { return FromBf16(LoadHalvesN(p, n)); }
-  static inline F LoadF16(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
-  static inline F LoadF16N(const uint16_t* p, size_t n) { return _mm256_cvtph_ps(LoadHalvesN(p, n)); }
+  static inline F LoadF16(const uint16_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static inline F LoadF16N(const uint16_t* p, size_t n) {
+    return _mm256_cvtph_ps(LoadHalvesN(p, n));
+  }
   static inline void Store(float* p, F v) { _mm256_storeu_ps(p, v); }
   static inline void StoreN(float* p, F v, size_t n) { _mm256_maskstore_ps(p, FirstLanes(n), v); }
   static inline void StoreInt8N(int8_t* p, F v, size_t n) {
@@ -52,7 +63,9 @@ struct V {
     for (size_t i = 0; i < n; ++i) p[i] = static_cast<int8_t>(codes[i]);
   }
   // The first n lanes of a, the others of b.
-  static inline F Select(size_t n, F a, F b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(FirstLanes(n))); }
+  static inline F Select(size_t n, F a, F b) {
+    return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(FirstLanes(n)));
+  }
   static inline F Add(F a, F b) { return _mm256_add_ps(a, b); }
   static inline F Sub(F a, F b) { return _mm256_sub_ps(a, b); }
   static inline F Mul(F a, F b) { return _mm256_mul_ps(a, b); }
@@ -61,10 +74,13 @@ struct V {
   static inline F Min(F a, F b) { return _mm256_min_ps(a, b); }  // b when one is NaN
   static inline F Max(F a, F b) { return _mm256_max_ps(a, b); }  // b when one is NaN
   static inline F Abs(F a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
-  static inline F Round(F a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static inline F Round(F a) {
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
   // n is integer-valued; a * 2^n must be a normal number (Exp sees to it).
   static inline F TimesPow2(F a, F n) {
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)));
+    return _mm256_castsi256_ps(
+        _mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)));
   }
   static inline float HMax(F a) {
     alignas(32) float lanes[8];
@@ -83,20 +99,24 @@ struct V {
   static inline void Reduce8(const F* acc, float* out) {
     F pair[4];
     for (int i = 0; i < 4; ++i) {
-      pair[i] = _mm256_add_ps(_mm256_unpacklo_ps(acc[2 * i], acc[2 * i + 1]), _mm256_unpackhi_ps(acc[2 * i], acc[2 * i + 1]));
+      pair[i] = _mm256_add_ps(_mm256_unpacklo_ps(acc[2 * i], acc[2 * i + 1]),
+                              _mm256_unpackhi_ps(acc[2 * i], acc[2 * i + 1]));
     }
     const F low = Quad(pair[0], pair[1]), high = Quad(pair[2], pair[3]);
-    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)));
+    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20),
+                                        _mm256_permute2f128_ps(low, high, 0x31)));
   }
 
  private:
   static inline F Quad(F a, F b) {
     const __m256d x = _mm256_castps_pd(a), y = _mm256_castps_pd(b);
-    return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)), _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
+    return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)),
+                         _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
   }
 };
 
-// int8 widened to int16: vpmaddwd adds two exact products in 32 bits (the byte instruction vpmaddubsw would saturate).
+// int8 widened to int16: vpmaddwd adds two exact products in 32 bits (the byte instruction
+// vpmaddubsw would saturate).
 template <typename WT>
 struct Int8Dot {
   using X = int8_t;
@@ -106,8 +126,12 @@ struct Int8Dot {
   using Acc = __m256i;
   static constexpr size_t kStep = 16, kBlockK = 1024;
   static inline Acc Zero() { return _mm256_setzero_si256(); }
-  static inline Vec Load(const int8_t* p) { return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
-  static inline Vec Load(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static inline Vec Load(const int8_t* p) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static inline Vec Load(const int16_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
   template <typename T>
   static inline Vec LoadN(const T* p, size_t n) {
     alignas(32) T buffer[16] = {};
@@ -118,26 +142,32 @@ struct Int8Dot {
   static inline Vec LoadXN(const X* p, size_t n) { return LoadN(p, n); }
   static inline Vec LoadW(const W* p) { return Load(p); }
   static inline Vec LoadWN(const W* p, size_t n) { return LoadN(p, n); }
-  static inline Acc MulAdd(Vec x, Vec w, Acc acc) { return _mm256_add_epi32(acc, _mm256_madd_epi16(x, w)); }
+  static inline Acc MulAdd(Vec x, Vec w, Acc acc) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(x, w));
+  }
   static inline void Reduce8(const Acc* acc, int32_t* out) {
     Acc pair[4];
     for (int i = 0; i < 4; ++i) {
       pair[i] = _mm256_add_epi32(_mm256_unpacklo_epi32(acc[2 * i], acc[2 * i + 1]),
                                  _mm256_unpackhi_epi32(acc[2 * i], acc[2 * i + 1]));
     }
-    const Acc low = _mm256_add_epi32(_mm256_unpacklo_epi64(pair[0], pair[1]), _mm256_unpackhi_epi64(pair[0], pair[1]));
-    const Acc high = _mm256_add_epi32(_mm256_unpacklo_epi64(pair[2], pair[3]), _mm256_unpackhi_epi64(pair[2], pair[3]));
+    const Acc low = _mm256_add_epi32(_mm256_unpacklo_epi64(pair[0], pair[1]),
+                                     _mm256_unpackhi_epi64(pair[0], pair[1]));
+    const Acc high = _mm256_add_epi32(_mm256_unpacklo_epi64(pair[2], pair[3]),
+                                      _mm256_unpackhi_epi64(pair[2], pair[3]));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
-                        _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31)));
+                        _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
+                                         _mm256_permute2x128_si256(low, high, 0x31)));
   }
   static inline void WidenRow(const int8_t* w, size_t n, int16_t* out) {
     for (size_t i = 0; i < n; ++i) out[i] = w[i];
   }
 };
 
-void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t n_out, size_t k_size, const float*, int32_t* y,
-              size_t ldy) {
-  MatmulAny<Int8Dot<int8_t>, Int8Dot<int16_t>, 3, 4, 4>(x, ldx, rows, w, n_out, k_size, nullptr, y, ldy);
+void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t n_out,
+              size_t k_size, const float*, int32_t* y, size_t ldy) {
+  MatmulAny<Int8Dot<int8_t>, Int8Dot<int16_t>, 3, 4, 4>(x, ldx, rows, w, n_out, k_size, nullptr, y,
+                                                        ldy);
 }
 
 }  // namespace

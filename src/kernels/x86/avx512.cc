@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels for AVX-512 (F, BW, DQ, VL, VNNI): 16 float lanes, 32 registers, masked tails, int8 dot products.
+// Kernels for AVX-512 (F, BW, DQ, VL, VNNI): 16 float lanes, 32 registers, masked tails, int8 dot
+// products.
 #include <immintrin.h>
 
 #include <cstddef>
@@ -14,7 +15,9 @@ namespace {
 
 #include "kernels/elementwise.h"
 #include "kernels/x86/simd_matmul.h"
+// Builds on simd_matmul.h.
 #include "kernels/x86/simd_float.h"
+// Builds on simd_float.h.
 #include "kernels/x86/simd_attention.h"
 
 inline __mmask16 FirstLanes(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n <= 16
@@ -22,15 +25,23 @@ inline __mmask16 FirstLanes(size_t n) { return static_cast<__mmask16>((1u << n) 
 struct V {
   using F = __m512;
   static constexpr size_t kLanes = 16;
-  static constexpr int kTileM = 4, kTileN = 6, kFewN = 8;  // 24 sums + 4 x + 1 w registers
+  static constexpr int kTileM = 4, kTileN = 6, kFewN = 8;       // 24 sums + 4 x + 1 w registers
   static constexpr size_t kScoreBlocks = 4, kValueVectors = 4;  // 6 x 4 sums + 4 + 1 registers
   static inline F Zero() { return _mm512_setzero_ps(); }
   static inline F Set1(float v) { return _mm512_set1_ps(v); }
   static inline F Load(const float* p) { return _mm512_loadu_ps(p); }
-  static inline F LoadN(const float* p, size_t n) { return _mm512_maskz_loadu_ps(FirstLanes(n), p); }
-  static inline F FromBf16(__m256i bits) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)); }
-  static inline F LoadBf16(const uint16_t* p) { return FromBf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
-  static inline F LoadBf16N(const uint16_t* p, size_t n) { return FromBf16(_mm256_maskz_loadu_epi16(FirstLanes(n), p)); }
+  static inline F LoadN(const float* p, size_t n) {
+    return _mm512_maskz_loadu_ps(FirstLanes(n), p);
+  }
+  static inline F FromBf16(__m256i bits) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+  static inline F LoadBf16(const uint16_t* p) {
+    return FromBf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static inline F LoadBf16N(const uint16_t* p, size_t n) {
+    return FromBf16(_mm256_maskz_loadu_epi16(FirstLanes(n), p));
+  }
   static inline F LoadF16(const uint16_t* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
@@ -52,7 +63,9 @@ struct V {
   static inline F Min(F a, F b) { return _mm512_min_ps(a, b); }  // b when one is NaN
   static inline F Max(F a, F b) { return _mm512_max_ps(a, b); }  // b when one is NaN
   static inline F Abs(F a) { return _mm512_abs_ps(a); }
-  static inline F Round(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static inline F Round(F a) {
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
   static inline F TimesPow2(F a, F n) { return _mm512_scalef_ps(a, n); }
   static inline float HMax(F a) { return _mm512_reduce_max_ps(a); }
   static inline float HSum(F a) {
@@ -61,27 +74,33 @@ struct V {
     Reduce8(acc, out);
     return out[0];
   }
-  // out[i] = sum of the lanes of acc[i]: pairs of vectors are interleaved and added until each lane is one sum.
+  // out[i] = sum of the lanes of acc[i]: pairs of vectors are interleaved and added until each lane
+  // is one sum.
   static inline void Reduce8(const F* acc, float* out) {
     F pair[4];
     for (int i = 0; i < 4; ++i) {
-      pair[i] = _mm512_add_ps(_mm512_unpacklo_ps(acc[2 * i], acc[2 * i + 1]), _mm512_unpackhi_ps(acc[2 * i], acc[2 * i + 1]));
+      pair[i] = _mm512_add_ps(_mm512_unpacklo_ps(acc[2 * i], acc[2 * i + 1]),
+                              _mm512_unpackhi_ps(acc[2 * i], acc[2 * i + 1]));
     }
     const F low = Quad(pair[0], pair[1]), high = Quad(pair[2], pair[3]);
-    const F halves = _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
-    const F sums = _mm512_add_ps(_mm512_shuffle_f32x4(halves, halves, 0x08), _mm512_shuffle_f32x4(halves, halves, 0x0d));
+    const F halves =
+        _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+    const F sums = _mm512_add_ps(_mm512_shuffle_f32x4(halves, halves, 0x08),
+                                 _mm512_shuffle_f32x4(halves, halves, 0x0d));
     _mm256_storeu_ps(out, _mm512_castps512_ps256(sums));
   }
 
  private:
   static inline F Quad(F a, F b) {
     const __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
-    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
   }
 };
 
-// int8: vpdpbusd multiplies unsigned by signed bytes, so w goes in as w + 128 (sign bit flipped) and 128 * sum(x) is taken
-// off at the end. Four products are added in 32 bits without saturation, so the sums are exact.
+// int8: vpdpbusd multiplies unsigned by signed bytes, so w goes in as w + 128 (sign bit flipped)
+// and 128 * sum(x) is taken off at the end. Four products are added in 32 bits without saturation,
+// so the sums are exact.
 struct Int8Dot {
   using X = int8_t;
   using W = int8_t;
@@ -93,9 +112,13 @@ struct Int8Dot {
   static inline __mmask64 First(size_t n) { return (1ull << n) - 1ull; }  // n < 64
   static inline Vec LoadX(const X* p) { return _mm512_loadu_si512(p); }
   static inline Vec LoadXN(const X* p, size_t n) { return _mm512_maskz_loadu_epi8(First(n), p); }
-  static inline Vec Flip(Vec w) { return _mm512_xor_si512(w, _mm512_set1_epi8(static_cast<char>(0x80))); }
+  static inline Vec Flip(Vec w) {
+    return _mm512_xor_si512(w, _mm512_set1_epi8(static_cast<char>(0x80)));
+  }
   static inline Vec LoadW(const W* p) { return Flip(_mm512_loadu_si512(p)); }
-  static inline Vec LoadWN(const W* p, size_t n) { return Flip(_mm512_maskz_loadu_epi8(First(n), p)); }
+  static inline Vec LoadWN(const W* p, size_t n) {
+    return Flip(_mm512_maskz_loadu_epi8(First(n), p));
+  }
   static inline Acc MulAdd(Vec x, Vec w, Acc acc) { return _mm512_dpbusd_epi32(acc, w, x); }
   static inline void Reduce8(const Acc* acc, int32_t* out) {
     Acc pair[4];
@@ -103,10 +126,14 @@ struct Int8Dot {
       pair[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(acc[2 * i], acc[2 * i + 1]),
                                  _mm512_unpackhi_epi32(acc[2 * i], acc[2 * i + 1]));
     }
-    const Acc low = _mm512_add_epi32(_mm512_unpacklo_epi64(pair[0], pair[1]), _mm512_unpackhi_epi64(pair[0], pair[1]));
-    const Acc high = _mm512_add_epi32(_mm512_unpacklo_epi64(pair[2], pair[3]), _mm512_unpackhi_epi64(pair[2], pair[3]));
-    const Acc halves = _mm512_add_epi32(_mm512_shuffle_i32x4(low, high, 0x88), _mm512_shuffle_i32x4(low, high, 0xdd));
-    const Acc sums = _mm512_add_epi32(_mm512_shuffle_i32x4(halves, halves, 0x08), _mm512_shuffle_i32x4(halves, halves, 0x0d));
+    const Acc low = _mm512_add_epi32(_mm512_unpacklo_epi64(pair[0], pair[1]),
+                                     _mm512_unpackhi_epi64(pair[0], pair[1]));
+    const Acc high = _mm512_add_epi32(_mm512_unpacklo_epi64(pair[2], pair[3]),
+                                      _mm512_unpackhi_epi64(pair[2], pair[3]));
+    const Acc halves = _mm512_add_epi32(_mm512_shuffle_i32x4(low, high, 0x88),
+                                        _mm512_shuffle_i32x4(low, high, 0xdd));
+    const Acc sums = _mm512_add_epi32(_mm512_shuffle_i32x4(halves, halves, 0x08),
+                                      _mm512_shuffle_i32x4(halves, halves, 0x0d));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_castsi512_si256(sums));
   }
   static inline void WidenRow(const W* w, size_t n, W* out) { __builtin_memcpy(out, w, n); }
@@ -121,13 +148,14 @@ int32_t SumRow(const int8_t* x, size_t n) {
   return _mm512_reduce_add_epi32(sum);
 }
 
-void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t n_out, size_t k_size, const float*, int32_t* y,
-              size_t ldy) {
+void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t n_out,
+              size_t k_size, const float*, int32_t* y, size_t ldy) {
   MatmulAny<Int8Dot, Int8Dot, 4, 6, 8>(x, ldx, rows, w, n_out, k_size, nullptr, y, ldy);
   for (size_t m = 0; m < rows; ++m) {
     const uint32_t excess = static_cast<uint32_t>(SumRow(x + m * ldx, k_size)) * 128u;
     int32_t* row = y + m * ldy;
-    for (size_t n = 0; n < n_out; ++n) row[n] = static_cast<int32_t>(static_cast<uint32_t>(row[n]) - excess);
+    for (size_t n = 0; n < n_out; ++n)
+      row[n] = static_cast<int32_t>(static_cast<uint32_t>(row[n]) - excess);
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// bfloat16 products with AVX512_BF16: two products per lane and instruction, float32 sums (denormals count as zero).
+// bfloat16 products with AVX512_BF16: two products per lane and instruction, float32 sums
+// (denormals count as zero).
 #include <immintrin.h>
 
 #include <cstddef>
@@ -24,7 +25,9 @@ struct Bf16Dot {
   static inline Acc Zero() { return _mm512_setzero_ps(); }
   static inline __mmask32 First(size_t n) { return (1u << n) - 1u; }  // n < 32
   static inline Vec LoadX(const X* p) { return (Vec)_mm512_loadu_si512(p); }
-  static inline Vec LoadXN(const X* p, size_t n) { return (Vec)_mm512_maskz_loadu_epi16(First(n), p); }
+  static inline Vec LoadXN(const X* p, size_t n) {
+    return (Vec)_mm512_maskz_loadu_epi16(First(n), p);
+  }
   static inline Vec LoadW(const W* p) { return LoadX(p); }
   static inline Vec LoadWN(const W* p, size_t n) { return LoadXN(p, n); }
   static inline Acc MulAdd(Vec x, Vec w, Acc acc) { return _mm512_dpbf16_ps(acc, x, w); }
@@ -32,24 +35,30 @@ struct Bf16Dot {
   static inline void Reduce8(const Acc* acc, float* out) {
     Acc pair[4];
     for (int i = 0; i < 4; ++i) {
-      pair[i] = _mm512_add_ps(_mm512_unpacklo_ps(acc[2 * i], acc[2 * i + 1]), _mm512_unpackhi_ps(acc[2 * i], acc[2 * i + 1]));
+      pair[i] = _mm512_add_ps(_mm512_unpacklo_ps(acc[2 * i], acc[2 * i + 1]),
+                              _mm512_unpackhi_ps(acc[2 * i], acc[2 * i + 1]));
     }
     const Acc low = Quad(pair[0], pair[1]), high = Quad(pair[2], pair[3]);
-    const Acc halves = _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
-    const Acc sums = _mm512_add_ps(_mm512_shuffle_f32x4(halves, halves, 0x08), _mm512_shuffle_f32x4(halves, halves, 0x0d));
+    const Acc halves =
+        _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+    const Acc sums = _mm512_add_ps(_mm512_shuffle_f32x4(halves, halves, 0x08),
+                                   _mm512_shuffle_f32x4(halves, halves, 0x0d));
     _mm256_storeu_ps(out, _mm512_castps512_ps256(sums));
   }
-  static inline void WidenRow(const W* w, size_t n, W* out) { __builtin_memcpy(out, w, n * sizeof(W)); }
+  static inline void WidenRow(const W* w, size_t n, W* out) {
+    __builtin_memcpy(out, w, n * sizeof(W));
+  }
 
  private:
   static inline Acc Quad(Acc a, Acc b) {
     const __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
-    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
   }
 };
 
-void MatmulBf16(const uint16_t* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out, size_t k_size, const float* bias,
-                float* y, size_t ldy) {
+void MatmulBf16(const uint16_t* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out,
+                size_t k_size, const float* bias, float* y, size_t ldy) {
   MatmulAny<Bf16Dot, Bf16Dot, 4, 6, 8>(x, ldx, rows, w, n_out, k_size, bias, y, ldy);
 }
 

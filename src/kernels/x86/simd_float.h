@@ -1,16 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// The float kernels over a vector type V (x86/avx2.cc and x86/avx512.cc say what differs). Included inside an anonymous
-// namespace of each; uses nothing of the standard library that could be emitted out of line.
+// The float kernels over a vector type V (x86/avx2.cc and x86/avx512.cc say what differs). Included
+// inside an anonymous namespace of each; uses nothing of the standard library that could be emitted
+// out of line.
 
-struct Bf16 { uint16_t bits; };
-struct F16 { uint16_t bits; };
+struct Bf16 {
+  uint16_t bits;
+};
+struct F16 {
+  uint16_t bits;
+};
 
-template <typename V> inline typename V::F LoadAs(const float* p) { return V::Load(p); }
-template <typename V> inline typename V::F LoadAs(const Bf16* p) { return V::LoadBf16(&p->bits); }
-template <typename V> inline typename V::F LoadAs(const F16* p) { return V::LoadF16(&p->bits); }
-template <typename V> inline typename V::F LoadAsN(const float* p, size_t n) { return V::LoadN(p, n); }
-template <typename V> inline typename V::F LoadAsN(const Bf16* p, size_t n) { return V::LoadBf16N(&p->bits, n); }
-template <typename V> inline typename V::F LoadAsN(const F16* p, size_t n) { return V::LoadF16N(&p->bits, n); }
+template <typename V>
+inline typename V::F LoadAs(const float* p) {
+  return V::Load(p);
+}
+template <typename V>
+inline typename V::F LoadAs(const Bf16* p) {
+  return V::LoadBf16(&p->bits);
+}
+template <typename V>
+inline typename V::F LoadAs(const F16* p) {
+  return V::LoadF16(&p->bits);
+}
+template <typename V>
+inline typename V::F LoadAsN(const float* p, size_t n) {
+  return V::LoadN(p, n);
+}
+template <typename V>
+inline typename V::F LoadAsN(const Bf16* p, size_t n) {
+  return V::LoadBf16N(&p->bits, n);
+}
+template <typename V>
+inline typename V::F LoadAsN(const F16* p, size_t n) {
+  return V::LoadF16N(&p->bits, n);
+}
 
 // Dot policy of simd_matmul.h for float sums.
 template <typename V, typename XT, typename WT>
@@ -38,34 +61,36 @@ struct FloatDot {
 };
 
 template <typename V, typename X, typename W>
-inline void FloatMatmul(const X* x, size_t ldx, size_t rows, const W* w, size_t n_out, size_t k_size, const float* bias, float* y,
-                        size_t ldy) {
-  MatmulAny<FloatDot<V, X, W>, FloatDot<V, X, float>, V::kTileM, V::kTileN, V::kFewN>(x, ldx, rows, w, n_out, k_size, bias, y, ldy);
+inline void FloatMatmul(const X* x, size_t ldx, size_t rows, const W* w, size_t n_out,
+                        size_t k_size, const float* bias, float* y, size_t ldy) {
+  MatmulAny<FloatDot<V, X, W>, FloatDot<V, X, float>, V::kTileM, V::kTileN, V::kFewN>(
+      x, ldx, rows, w, n_out, k_size, bias, y, ldy);
 }
 
 template <typename V>
-void MatmulF32(const float* x, size_t ldx, size_t rows, const float* w, size_t n_out, size_t k_size, const float* bias, float* y,
-               size_t ldy) {
+void MatmulF32(const float* x, size_t ldx, size_t rows, const float* w, size_t n_out, size_t k_size,
+               const float* bias, float* y, size_t ldy) {
   FloatMatmul<V>(x, ldx, rows, w, n_out, k_size, bias, y, ldy);
 }
 template <typename V>
-void MatmulF32Bf16(const float* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out, size_t k_size, const float* bias,
-                   float* y, size_t ldy) {
+void MatmulF32Bf16(const float* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out,
+                   size_t k_size, const float* bias, float* y, size_t ldy) {
   FloatMatmul<V>(x, ldx, rows, reinterpret_cast<const Bf16*>(w), n_out, k_size, bias, y, ldy);
 }
 template <typename V>
-void MatmulF32F16(const float* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out, size_t k_size, const float* bias,
-                  float* y, size_t ldy) {
+void MatmulF32F16(const float* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out,
+                  size_t k_size, const float* bias, float* y, size_t ldy) {
   FloatMatmul<V>(x, ldx, rows, reinterpret_cast<const F16*>(w), n_out, k_size, bias, y, ldy);
 }
 template <typename V>
-void MatmulBf16(const uint16_t* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out, size_t k_size, const float* bias,
-                float* y, size_t ldy) {
-  FloatMatmul<V>(reinterpret_cast<const Bf16*>(x), ldx, rows, reinterpret_cast<const Bf16*>(w), n_out, k_size, bias, y, ldy);
+void MatmulBf16(const uint16_t* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out,
+                size_t k_size, const float* bias, float* y, size_t ldy) {
+  FloatMatmul<V>(reinterpret_cast<const Bf16*>(x), ldx, rows, reinterpret_cast<const Bf16*>(w),
+                 n_out, k_size, bias, y, ldy);
 }
 
-// e^x to about 1 ulp: x = n ln 2 + r, |r| <= ln 2 / 2, polynomial in r (Cephes expf). Results stay in the normal range:
-// below e^-87.3 and above e^88.3 they are held there. NaN passes through.
+// e^x to about 1 ulp: x = n ln 2 + r, |r| <= ln 2 / 2, polynomial in r (Cephes expf). Results stay
+// in the normal range: below e^-87.3 and above e^88.3 they are held there. NaN passes through.
 template <typename V>
 inline typename V::F Exp(typename V::F x) {
   x = V::Min(V::Set1(88.3762626f), V::Max(V::Set1(-87.3365448f), x));
@@ -90,7 +115,9 @@ template <typename V, typename Body>
   if (i < n) body(i, n - i);
 }
 template <typename V>
-inline typename V::F LoadPart(const float* p, size_t n) { return n == V::kLanes ? V::Load(p) : V::LoadN(p, n); }
+inline typename V::F LoadPart(const float* p, size_t n) {
+  return n == V::kLanes ? V::Load(p) : V::LoadN(p, n);
+}
 template <typename V>
 inline void StorePart(float* p, typename V::F v, size_t n) {
   if (n == V::kLanes) {
@@ -104,7 +131,9 @@ inline void StorePart(float* p, typename V::F v, size_t n) {
 template <typename V>
 inline float ExpSum(float* x, size_t n) {
   auto top = V::Set1(x[0]);
-  ForVectors<V>(n, [&](size_t i, size_t part) { top = V::Max(top, V::Select(part, LoadPart<V>(x + i, part), top)); });
+  ForVectors<V>(n, [&](size_t i, size_t part) {
+    top = V::Max(top, V::Select(part, LoadPart<V>(x + i, part), top));
+  });
   const auto largest = V::Set1(V::HMax(top));
   auto sum = V::Zero();
   ForVectors<V>(n, [&](size_t i, size_t part) {
@@ -118,7 +147,9 @@ inline float ExpSum(float* x, size_t n) {
 template <typename V>
 void Softmax(float* x, size_t n) {
   const auto scale = V::Set1(1.0f / ExpSum<V>(x, n));
-  ForVectors<V>(n, [&](size_t i, size_t part) { StorePart<V>(x + i, V::Mul(LoadPart<V>(x + i, part), scale), part); });
+  ForVectors<V>(n, [&](size_t i, size_t part) {
+    StorePart<V>(x + i, V::Mul(LoadPart<V>(x + i, part), scale), part);
+  });
 }
 
 template <typename V>
@@ -128,14 +159,18 @@ void RmsNorm(const float* x, const float* weight, float eps, size_t width, float
     const auto v = LoadPart<V>(x + i, part);
     squares = V::Fma(v, v, squares);
   });
-  const auto scale = V::Set1(1.0f / __builtin_sqrtf(V::HSum(squares) / static_cast<float>(width) + eps));
+  const auto scale =
+      V::Set1(1.0f / __builtin_sqrtf(V::HSum(squares) / static_cast<float>(width) + eps));
   ForVectors<V>(width, [&](size_t i, size_t part) {
-    StorePart<V>(y + i, V::Mul(LoadPart<V>(weight + i, part), V::Mul(LoadPart<V>(x + i, part), scale)), part);
+    StorePart<V>(y + i,
+                 V::Mul(LoadPart<V>(weight + i, part), V::Mul(LoadPart<V>(x + i, part), scale)),
+                 part);
   });
 }
 
 template <typename V>
-void LayerNorm(const float* x, const float* weight, const float* bias, float eps, size_t width, float* y) {
+void LayerNorm(const float* x, const float* weight, const float* bias, float eps, size_t width,
+               float* y) {
   const float count = static_cast<float>(width);
   auto sum = V::Zero();
   ForVectors<V>(width, [&](size_t i, size_t part) { sum = V::Add(sum, LoadPart<V>(x + i, part)); });
@@ -148,7 +183,8 @@ void LayerNorm(const float* x, const float* weight, const float* bias, float eps
   const auto scale = V::Set1(1.0f / __builtin_sqrtf(V::HSum(squares) / count + eps));
   ForVectors<V>(width, [&](size_t i, size_t part) {
     const auto d = V::Mul(V::Sub(LoadPart<V>(x + i, part), mean), scale);
-    StorePart<V>(y + i, V::Fma(d, LoadPart<V>(weight + i, part), LoadPart<V>(bias + i, part)), part);
+    StorePart<V>(y + i, V::Fma(d, LoadPart<V>(weight + i, part), LoadPart<V>(bias + i, part)),
+                 part);
   });
 }
 
@@ -172,19 +208,22 @@ void GeluTanh(float* x, size_t n) {
   ForVectors<V>(n, [&](size_t i, size_t part) {
     const auto v = LoadPart<V>(x + i, part);
     const auto cube = V::Mul(V::Mul(v, v), V::Mul(v, V::Set1(0.044715f)));
-    StorePart<V>(x + i, TimesSigmoid<V>(v, V::Mul(V::Set1(1.5957691216057308f), V::Add(v, cube))), part);
+    StorePart<V>(x + i, TimesSigmoid<V>(v, V::Mul(V::Set1(1.5957691216057308f), V::Add(v, cube))),
+                 part);
   });
 }
 
 template <typename V>
 float AbsMax(const float* x, size_t n) {
   auto top = V::Zero();
-  ForVectors<V>(n, [&](size_t i, size_t part) { top = V::Max(V::Abs(LoadPart<V>(x + i, part)), top); });
+  ForVectors<V>(
+      n, [&](size_t i, size_t part) { top = V::Max(V::Abs(LoadPart<V>(x + i, part)), top); });
   return V::HMax(top);
 }
 
 template <typename V, bool kPerChannel, bool kReciprocal>
-inline void QuantizeLoop(const float* x, size_t n, const float* scale, const float* offset, int8_t* codes) {
+inline void QuantizeLoop(const float* x, size_t n, const float* scale, const float* offset,
+                         int8_t* codes) {
   const auto low = V::Set1(-512.0f), high = V::Set1(512.0f);
   ForVectors<V>(n, [&](size_t i, size_t part) {
     const auto s = kPerChannel ? LoadPart<V>(scale + i, part) : V::Set1(scale[0]);
@@ -198,7 +237,9 @@ inline void QuantizeLoop(const float* x, size_t n, const float* scale, const flo
 
 template <typename V>
 void QuantizeCodes(const float* x, size_t n, const QuantizeArgs& args, int8_t* codes) {
-  const auto loop = args.per_channel ? (args.reciprocal ? QuantizeLoop<V, true, true> : QuantizeLoop<V, true, false>)
-                                     : (args.reciprocal ? QuantizeLoop<V, false, true> : QuantizeLoop<V, false, false>);
+  const auto loop =
+      args.per_channel
+          ? (args.reciprocal ? QuantizeLoop<V, true, true> : QuantizeLoop<V, true, false>)
+          : (args.reciprocal ? QuantizeLoop<V, false, true> : QuantizeLoop<V, false, false>);
   loop(x, n, args.scale, args.offset, codes);
 }

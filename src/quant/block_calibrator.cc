@@ -93,9 +93,11 @@ QuantizedLinear BlockCalibrator::Quantize(const Linear& linear, const Activation
   const TensorView* bias = bias_info != nullptr ? &bias_view : nullptr;
   const TensorView& weight = linear.weight.view();
   if (plan_.method == Method::kV0) {
-    return is_static ? V0QuantizeStatic(weight, bias, params, kV0Type) : V0QuantizeDynamic(weight, bias, kV0Type);
+    return is_static ? V0QuantizeStatic(weight, bias, params, kV0Type, linear.module)
+                     : V0QuantizeDynamic(weight, bias, kV0Type, linear.module);
   }
-  return is_static ? QuantizeStatic(weight, bias, params, rules_) : QuantizeDynamic(weight, bias, rules_);
+  return is_static ? QuantizeStatic(weight, bias, params, rules_, linear.module)
+                   : QuantizeDynamic(weight, bias, rules_, linear.module);
 }
 
 void BlockCalibrator::Finish(const BlockJob& job, const Linear& original, const QuantizedLinear& quantized,

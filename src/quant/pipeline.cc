@@ -131,6 +131,9 @@ class QuantizeRun {
     writer_options.mode = folder_.resumed() ? AtomicFile::Mode::kResume : AtomicFile::Mode::kFresh;
     writer_options.allow_overflow = plan_.method == Method::kV0;
     writer_options.v0_torch_dtype = options_.v0_torch_dtype;
+    const bool v0_extremes =
+        plan_.method == Method::kV0 && options_.calibration.act_method == V0ActMethod::kMinMax;
+    if (v0_extremes) writer_options.v0_input_dtype = DType::kF16;  // that observer stays in float16 throughout
     FolderLayout layout = plan_.layout;
     if (options_.shard_bytes != 0) layout.options.shard_bytes = options_.shard_bytes;
     writer_ = std::make_unique<FolderWriter>(reader_, folder_.dir(), layout, TypesOf(plan_), writer_options);

@@ -35,17 +35,24 @@ inline constexpr char kDefaultQuestion[] = "Please describe this picture in deta
 
 struct DatasetOptions {
   std::string question = kDefaultQuestion;  // for folders of pictures
-  std::filesystem::path images;  // TextVQA: the picture folder; "" = beside the JSON file
-  int64_t max_samples = 0;       // 0: all; the first ones in order
-  uint64_t max_file_bytes = 1u << 30;
+  // Where pictures are looked for. "": TextVQA beside the JSON file or in images/ there, messages
+  // relative to their file (which also serves when this folder has no such picture).
+  std::filesystem::path images;
+  int64_t max_samples = 0;               // 0: all; the first ones in order
+  uint64_t max_file_bytes = 256u << 20;  // of a JSON or JSON lines file
 };
 
-// Decides by what `path` is: a folder, *.jsonl, or *.json (TextVQA, or an array of message
-// records). Errors: UserError when nothing usable is found or the file is of no known layout.
+// Decides by what `path` is: a folder, *.jsonl (or *.ndjson), or *.json (TextVQA, or an array of
+// message records). Errors of all four: UserError when the file is of no known layout or nothing in
+// it can be used.
 Dataset LoadDataset(const std::filesystem::path& path, const DatasetOptions& options = {});
 
+// The pictures directly inside `dir`, names sorted bytewise, one sample each.
 Dataset LoadPictureFolder(const std::filesystem::path& dir, const DatasetOptions& options = {});
+// {"data": [{"question", "image_id", "question_id", "answers"}]}; the picture of an image_id has
+// any of the known extensions.
 Dataset LoadTextVqa(const std::filesystem::path& json, const DatasetOptions& options = {});
+// One record a line, see docs of ParseRecord in prompt/record.h.
 Dataset LoadMessageLines(const std::filesystem::path& jsonl, const DatasetOptions& options = {});
 
 // Throws UserError listing the first problems when there are any.

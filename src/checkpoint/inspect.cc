@@ -74,6 +74,12 @@ void AddLabels(const QuantDescription& description, Inspection* inspection) {
   }
 }
 
+bool HasWeights(const std::filesystem::path& dir) {
+  const auto files = ListFiles(dir);
+  return std::any_of(files.begin(), files.end(),
+                     [](const auto& path) { return path.extension() == ".safetensors"; });
+}
+
 // Runs one step; what it throws becomes a problem.
 template <typename Step>
 void Try(Inspection* inspection, Step step) {
@@ -238,12 +244,12 @@ Inspection Inspect(const std::filesystem::path& path) {
   inspection.format = "unknown";
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
-    AddFolder(path, &inspection);
-    if (inspection.files.empty() && inspection.problems.empty()) {
+    if (!HasWeights(path)) {
       throw UserError(
           "{}: holds no *.safetensors file. Give a model folder or a .safetensors file.",
           path.string());
     }
+    AddFolder(path, &inspection);
   } else {
     const SafetensorsFile file(path);  // a single broken file is an error, not a finding
     AddFile(path, &inspection);

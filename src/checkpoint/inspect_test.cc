@@ -68,6 +68,7 @@ TEST(Inspect, QuantizedFolderWithAContradiction) {
 TEST(Inspect, BrokenFolders) {
   ScratchDir dir;
   ExpectError<UserError>([&] { Inspect(dir.path() / "none"); }, HasSubstr("none"));
+  ExpectError<UserError>([&] { Inspect(dir.path()); }, HasSubstr("no *.safetensors"));
   WriteSynthModel({.shape = "tiny", .shard_bytes = 100'000}, dir.path() / "m");
   const auto out = dir.path() / "m";
   std::vector<std::filesystem::path> shards;

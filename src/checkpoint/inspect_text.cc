@@ -2,6 +2,7 @@
 // Inspections as aligned tables and as JSON.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -145,11 +146,29 @@ struct TensorRow {
   int64_t first = 0, last = 0;
 };
 
+// By name, numbered layers by number; quantized files are ordered by type, which is hard to read.
+std::vector<const InspectedTensor*> SortedTensors(const Inspection& inspection) {
+  using Key = std::tuple<std::string, int64_t, std::string>;
+  std::vector<std::pair<Key, const InspectedTensor*>> keyed;
+  for (const auto& tensor : inspection.tensors) {
+    const auto [pattern, number] = SplitLayerNumber(tensor.info.name);
+    const size_t at = number ? pattern.find("{}") : pattern.size();
+    keyed.emplace_back(Key(pattern.substr(0, at), number.value_or(-1), pattern.substr(at)),
+                       &tensor);
+  }
+  std::stable_sort(keyed.begin(), keyed.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<const InspectedTensor*> sorted;
+  for (const auto& [key, tensor] : keyed) sorted.push_back(tensor);
+  return sorted;
+}
+
 // Equal tensors of numbered layers become one row at the place of the first.
 std::vector<TensorRow> TensorRows(const Inspection& inspection, const InspectView& view) {
   std::vector<TensorRow> rows;
   std::map<std::string, size_t> folded;
-  for (const auto& tensor : inspection.tensors) {
+  for (const InspectedTensor* row_tensor : SortedTensors(inspection)) {
+    const InspectedTensor& tensor = *row_tensor;
     const std::string& name = tensor.info.name;
     if (!MatchesFilter(name, view.filter)) continue;
     const auto [pattern, number] = SplitLayerNumber(name);

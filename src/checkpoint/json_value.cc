@@ -50,7 +50,7 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
       throw FormatError("{}: the key \"{}\" stands twice in one object. Keep one of them.", file_,
                         Printable(name));
     }
-    stack_.back()->members.emplace_back(std::move(name), JsonValue{});
+    stack_.back()->members.push_back({std::move(name), {}});
     return true;
   }
   bool parse_error(std::size_t position, const std::string&,
@@ -73,7 +73,7 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
     JsonValue* slot = &root_;
     if (!stack_.empty()) {
       JsonValue* parent = stack_.back();
-      slot = parent->IsObject() ? &parent->members.back().second : &parent->items.emplace_back();
+      slot = parent->IsObject() ? &parent->members.back().value : &parent->items.emplace_back();
     }
     *slot = std::move(value);
     return slot;

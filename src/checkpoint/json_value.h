@@ -7,25 +7,30 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace ingot {
+
+struct JsonMember;
 
 struct JsonValue {
   enum class Kind { kNull, kBool, kInteger, kNumber, kString, kArray, kObject };
   Kind kind = Kind::kNull;
   bool boolean = false;
-  int64_t integer = 0;                                     // kInteger
-  double number = 0;                                       // kInteger and kNumber
-  std::string text;                                        // kString
-  std::vector<JsonValue> items;                            // kArray
-  std::vector<std::pair<std::string, JsonValue>> members;  // kObject, in file order, keys unique
+  int64_t integer = 0;              // kInteger
+  double number = 0;                // kInteger and kNumber
+  std::string text;                 // kString
+  std::vector<JsonValue> items;     // kArray
+  std::vector<JsonMember> members;  // kObject, in file order, keys unique
 
   bool IsObject() const { return kind == Kind::kObject; }
   bool IsString() const { return kind == Kind::kString; }
   // Member of an object; nullptr when absent or when this is no object.
   const JsonValue* Find(std::string_view key) const;
+};
+struct JsonMember {
+  std::string key;
+  JsonValue value;
 };
 std::string_view JsonKindName(JsonValue::Kind kind);  // "a string", for messages
 

@@ -13,7 +13,7 @@ using testing::HasSubstr;
 TEST(JsonValue, KeepsKindsAndOrder) {
   const auto json = ParseJson(
       R"({"b":[1,-2,1.5,18446744073709551615],"a":{"t":true,"n":null},"s":"\u00e9"})", "f");
-  EXPECT_EQ(json.members[0].first, "b");
+  EXPECT_EQ(json.members[0].key, "b");
   const auto& list = json.Find("b")->items;
   EXPECT_EQ(list[1].integer, -2);
   EXPECT_EQ(list[2].kind, JsonValue::Kind::kNumber);

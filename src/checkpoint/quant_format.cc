@@ -69,7 +69,7 @@ CompressedTensorsConfig ReadCompressedTensors(const JsonFields& quant) {
   if (groups.object().members.size() != 1) {
     Unsupported(quant.file(), fmt::format("has {} config_groups", groups.object().members.size()));
   }
-  const JsonFields group = groups.Object(groups.object().members[0].first);
+  const JsonFields group = groups.Object(groups.object().members[0].key);
   CompressedTensorsConfig config;
   CheckWeights(group.Object("weights"));
   ReadActivations(group.Object("input_activations"), &config);

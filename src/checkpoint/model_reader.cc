@@ -2,6 +2,7 @@
 #include "checkpoint/model_reader.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -42,6 +43,22 @@ FolderFormat AscendVersion(const std::string& weight_file, const QuantDescriptio
   if (weight_file.starts_with("quant_model_weight_")) return FolderFormat::kAscendV0;
   const bool v1_keys = HasKey(description, "metadata") || HasKey(description, "optional");
   return v1_keys || !description.header_first ? FolderFormat::kAscendV1 : FolderFormat::kAscendV0;
+}
+
+void WarnAboutExtraTensors(const ModelReader& reader, const std::vector<TensorSpec>& table) {
+  constexpr size_t kNamed = 5;
+  std::set<std::string_view> known;
+  for (const TensorSpec& spec : table) known.insert(spec.name);
+  std::vector<std::string> extra;
+  for (auto& name : reader.TensorNames()) {
+    if (known.count(name) == 0) extra.push_back(Printable(name));
+  }
+  if (extra.empty()) return;
+  const size_t shown = std::min(extra.size(), kNamed);
+  LogWarning("{}: {} tensors do not belong to {} and are left out: {}{}", reader.dir().string(),
+             extra.size(), FamilyName(reader.config().family),
+             fmt::join(extra.begin(), extra.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+             extra.size() > shown ? ", ..." : "");
 }
 
 }  // namespace
@@ -248,11 +265,7 @@ void ValidateFloat(const ModelReader& reader) {
           dir, spec.name, DTypeName(info->dtype), ShapeText(info->shape), ShapeText(spec.shape));
     }
   }
-  const size_t total = reader.TensorNames().size();
-  if (total > table.size()) {
-    LogWarning("{}: {} tensors do not belong to {} and are left out", dir, total - table.size(),
-               FamilyName(reader.config().family));
-  }
+  WarnAboutExtraTensors(reader, table);
 }
 
 }  // namespace ingot

@@ -47,7 +47,9 @@ void SynthValues(const ModelConfig& config, const TensorSpec& spec, uint64_t see
 void WriteSynthModel(const SynthOptions& options, const std::filesystem::path& dir,
                      const std::function<void(const TensorSpec&)>& progress = {});
 
-// config.json in the layout of the released files.
+// config.json, generation_config.json and (video_)preprocessor_config.json of such a model.
 std::string ConfigJson(const ModelConfig& config);
+std::string GenerationJson(const ModelConfig& config);
+std::string ProcessorJson(const ModelConfig& config, bool video);
 
 }  // namespace ingot

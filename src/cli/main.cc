@@ -80,6 +80,7 @@ int Main(const std::vector<std::string>& args) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is a write error, not a sudden death
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is a limit on the size of files (ulimit -f)
   ingot::InstallInterruptHandler();
   return ingot::cli::Main(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
 }

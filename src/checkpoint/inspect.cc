@@ -40,6 +40,7 @@ std::string KindOf(const TensorInfo& info) {
   const std::string leaf = Leaf(name);
   if (leaf.find("norm") != std::string::npos || leaf == "ln_q") return part + "norms";
   if (SuffixOf(name) == "bias") return part + "biases";
+  if (SuffixOf(name) != "weight") return "other tensors";
   return part + (info.shape.size() >= 2 ? "linears" : "others");
 }
 

@@ -83,7 +83,7 @@ ModelConfig ReleasedConfig(const ShapeRow& row) {
 ModelConfig TinyConfig() {
   ModelConfig config = ReleasedConfig({kTiny, 64, 2, 4, 2, 128, true, false, 0, 0, 0});
   config.text.head_dim = 16;
-  config.text.vocab = 512;
+  config.text.vocab = 2048;
   config.text.mrope_section = {4, 2, 2};
   config.text.max_positions = 4096;
   config.vision.depth = 3;
@@ -92,7 +92,7 @@ ModelConfig TinyConfig() {
   config.vision.n_heads = 3;
   config.vision.n_positions = 64;
   config.vision.deepstack_indexes = {0, 1};
-  int64_t token = 500;
+  int64_t token = 2022;
   for (int64_t* id : {&config.bos_token, &config.eos_token, &config.vision_start_token,
                       &config.vision_end_token, &config.image_token, &config.video_token}) {
     *id = token++;
@@ -228,6 +228,31 @@ void WriteSmallFiles(const SynthOptions& options, const ModelConfig& config,
   WriteFileAtomically(dir / "video_preprocessor_config.json", ProcessorJson(config, true));
 }
 
+// The token ids that belong to the tokenizer: those of the config.json beside it, when there is
+// one.
+void AdoptTokens(const std::filesystem::path& from, ModelConfig* config) {
+  std::error_code error;
+  if (from.empty() || !std::filesystem::exists(from / "config.json", error)) return;
+  const ModelConfig other = LoadModelConfig(from);
+  const std::pair<int64_t, int64_t*> ids[] = {
+      {other.bos_token, &config->bos_token},
+      {other.eos_token, &config->eos_token},
+      {other.image_token, &config->image_token},
+      {other.video_token, &config->video_token},
+      {other.vision_start_token, &config->vision_start_token},
+      {other.vision_end_token, &config->vision_end_token}};
+  for (const auto& [id, slot] : ids) {
+    if (id < 0) continue;
+    if (id >= config->text.vocab) {
+      throw UserError(
+          "{}: its token {} does not fit the {} tokens of this shape. Choose another "
+          "tokenizer or shape.",
+          (from / "config.json").string(), id, config->text.vocab);
+    }
+    *slot = id;
+  }
+}
+
 void CheckTokenizerFolder(const std::filesystem::path& from) {
   if (from.empty()) return;
   const auto files = ListFiles(from);
@@ -323,8 +348,9 @@ void SynthValues(const ModelConfig& config, const TensorSpec& spec, uint64_t see
 
 void WriteSynthModel(const SynthOptions& options, const std::filesystem::path& dir,
                      const std::function<void(const TensorSpec&)>& progress) {
-  const ModelConfig config = SynthConfig(options);
+  ModelConfig config = SynthConfig(options);
   CheckTokenizerFolder(options.tokenizer_from);
+  AdoptTokens(options.tokenizer_from, &config);
   CheckEmpty(dir);
   const SynthSize size = SynthSizeOf(config);
   if (const uint64_t free = FreeDiskBytes(dir); size.bytes > free) {

@@ -31,7 +31,8 @@ TEST(Synth, WritesAFolderThatReadsBack) {
   EXPECT_EQ(reader.data_bytes(), SynthSizeOf(SynthConfig(options)).bytes);
   EXPECT_EQ(LoadImageProcessor(out).max_pixels, 16777216);
   EXPECT_EQ(LoadVideoProcessor(out).min_pixels, 4096);
-  EXPECT_THAT(LoadGenerationConfig(out, reader.config()).eos_tokens, ElementsAre(501, 500));
+  EXPECT_THAT(LoadGenerationConfig(out, reader.config()).eos_tokens, ElementsAre(2024, 2022));
+  EXPECT_EQ(reader.config().image_token, 2034) << "the ids of the tokenizer's own model";
   EXPECT_TRUE(std::filesystem::exists(out / "tokenizer.json"));
   EXPECT_FALSE(std::filesystem::exists(out / "model.safetensors"));
   ExpectError<UserError>([&] { WriteSynthModel(options, out); }, HasSubstr("not an empty folder"));

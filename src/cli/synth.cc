@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <optional>
 
 #include "base/files.h"
 #include "base/progress.h"
@@ -26,11 +27,15 @@ int Run(const Options& options) {
 
   const SynthSize size = SynthSizeOf(SynthConfig(synth));
   const auto start = std::chrono::steady_clock::now();
-  Progress progress("synth", "tensors", size.tensors);
-  WriteSynthModel(synth, dir, [&](const TensorSpec& spec) { progress.Advance(1, spec.name); });
+  std::optional<Progress> progress;  // begins with the first tensor, so that errors stand alone
+  WriteSynthModel(synth, dir, [&](const TensorSpec& spec) {
+    if (!progress) progress.emplace("synth", "tensors", size.tensors);
+    progress->Advance(1, spec.name);
+  });
+  progress.reset();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  fmt::print("{}: {} tensors, {:.2f} billion parameters, {} in {}\n", dir.string(), size.tensors,
-             static_cast<double>(size.parameters) / 1e9, HumanBytes(size.bytes),
+  fmt::print("{}: {} tensors, {:.1f} million parameters, {} in {}\n", dir.string(), size.tensors,
+             static_cast<double>(size.parameters) / 1e6, HumanBytes(size.bytes),
              HumanSeconds(took.count()));
   return 0;
 }

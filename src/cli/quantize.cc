@@ -52,6 +52,7 @@ DType RunDType(const std::string& name) {
 
 FolderLayout LayoutOf(const Options& options, const ModelConfig& config, Target target) {
   FolderLayout layout = DefaultLayout(target, config);
+  if (target == Target::kAscendV0) layout.options.run_dtype = DType::kF16;  // the original loads every model so
   if (options.Text("--run-dtype") != "auto") layout.options.run_dtype = RunDType(options.Text("--run-dtype"));
   const std::string activations = options.Text("--activations");
   if (target == Target::kCompressedTensors && activations != "auto") {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -35,8 +36,6 @@ std::map<std::string, LinearType> TypesOf(const QuantPlan& plan) {
   for (const auto& linear : plan.linears) types[linear.spec.module] = linear.type;
   return types;
 }
-
-uint64_t Gflop(double flops) { return static_cast<uint64_t>(flops / 1e9) + 1; }
 
 // One run from the first sample to the commit. The steps are in Run(), in the order of pipeline.h.
 class QuantizeRun {
@@ -235,21 +234,19 @@ class QuantizeRun {
 
   RunContext Context() const { return {.precision = options_.calibration.precision, .observe = {}, .hook = {}}; }
 
-  int Passes(const std::vector<Linear*>& linears) const {
-    if (plan_.method == Method::kV0) return 1;
-    const bool any = std::any_of(linears.begin(), linears.end(),
-                                 [&](const Linear* l) { return plan_.TypeOf(l->module) != LinearType::kFloat; });
-    return any ? 2 : 1;
-  }
-
   bool BlockQuantized(TensorPart part, int64_t layer) const {
     return std::any_of(plan_.linears.begin(), plan_.linears.end(), [&](const PlanLinear& l) {
       return l.spec.part == part && l.spec.layer == layer && l.type != LinearType::kFloat;
     });
   }
 
-  // Work of the blocks in GFLOP, so that the rate and the ETA mean something for vision and text alike.
+  // Work is counted in MFLOP or GFLOP, so that the rate and the ETA mean something for vision and text alike.
   void StartProgress() {
+    double flops = 0;
+    for (int64_t block = 0; block < config_.vision.depth; ++block) flops += Flops(TensorPart::kVision, block);
+    for (int64_t layer = 0; layer < config_.text.n_layers; ++layer) flops += Flops(TensorPart::kText, layer);
+    const bool large = flops > 1e13;
+    work_unit_ = large ? 1e9 : 1e6;
     uint64_t total = 0, skipped = 0;
     const auto add = [&](const std::string& step, uint64_t work) {
       total += work;
@@ -261,20 +258,30 @@ class QuantizeRun {
     for (int64_t layer = 0; layer < config_.text.n_layers; ++layer) {
       add(TextStep(layer), Work(TensorPart::kText, layer));
     }
-    progress_ = std::make_unique<Progress>("quantize", "GFLOP", total);
+    progress_ = std::make_unique<Progress>("quantize", large ? "GFLOP" : "MFLOP", total);
     progress_->SkipTo(skipped);
   }
 
-  uint64_t Work(TensorPart part, int64_t layer) const {
-    const uint64_t passes = plan_.method == Method::kBalanced && BlockQuantized(part, layer) ? 2 : 1;
-    uint64_t work = 0;
-    for (size_t i = 0; i < store_.samples().size(); ++i) work += SampleWork(part, i);
-    return passes * work;
+  int PassesOf(TensorPart part, int64_t layer) const {
+    return plan_.method == Method::kBalanced && BlockQuantized(part, layer) ? 2 : 1;
+  }
+  double Flops(TensorPart part, int64_t layer) const {
+    double flops = 0;
+    for (size_t i = 0; i < store_.samples().size(); ++i) flops += SampleFlops(part, i);
+    return PassesOf(part, layer) * flops;
+  }
+  double SampleFlops(TensorPart part, size_t sample) const {
+    const auto& s = store_.samples()[sample];
+    return part == TensorPart::kText ? TextLayerFlops(config_.text, s.n_tokens())
+                                     : VisionBlockFlops(config_.vision, s.n_patches());
   }
   uint64_t SampleWork(TensorPart part, size_t sample) const {
-    const auto& s = store_.samples()[sample];
-    if (part == TensorPart::kText) return Gflop(TextLayerFlops(config_.text, s.n_tokens()));
-    return s.n_patches() > 0 ? Gflop(VisionBlockFlops(config_.vision, s.n_patches())) : 0;
+    return static_cast<uint64_t>(std::llround(SampleFlops(part, sample) / work_unit_));
+  }
+  uint64_t Work(TensorPart part, int64_t layer) const {
+    uint64_t work = 0;
+    for (size_t i = 0; i < store_.samples().size(); ++i) work += SampleWork(part, i);
+    return static_cast<uint64_t>(PassesOf(part, layer)) * work;
   }
 
   static std::string VisionStep(int64_t block) { return fmt::format("vision.block.{}", block); }
@@ -561,6 +568,7 @@ class QuantizeRun {
   SampleStore store_;
   std::unique_ptr<FolderWriter> writer_;
   std::unique_ptr<Progress> progress_;
+  double work_unit_ = 1e9;  // floating point operations in one step of the bar
   std::set<std::string> done_, skipped_;
   std::vector<std::string> written_, pending_;  // tensor names: from the journal; of the step that is going on
   QuantReport report_;

@@ -197,6 +197,10 @@ void Engine::ContinueGreedy(Session* session, std::span<const float> logits, int
       return;
     }
     answer->tokens.push_back(token);
+    if (InterruptRequested()) {
+      answer->reason = FinishReason::kCancelled;
+      return;
+    }
     if (static_cast<int64_t>(answer->tokens.size()) < max_tokens) logits = session->Step(token);
   }
 }
@@ -226,6 +230,10 @@ Answer Engine::Follow(const PreparedPrompt& prompt, std::span<const int32_t> tok
       fork.emplace(started.session);
       fork_logits.assign(started.logits.begin(), started.logits.end());
       answer.tokens.assign(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(step));
+    }
+    if (InterruptRequested()) {
+      answer.reason = FinishReason::kCancelled;
+      return answer;
     }
     if (step + 1 < tokens.size()) started.logits = started.session.Step(tokens[step]);
   }

@@ -105,6 +105,40 @@ std::string Figure(const std::optional<double>& value) {
   return value ? fmt::format("{:.4g}", *value) : "-";
 }
 
+// Reads both folders' headers before hours are spent on the first.
+void RequireComparable(const std::filesystem::path& a, const std::filesystem::path& b) {
+  const ModelReader first(a), second(b);
+  RequireSupported(first.config(), a);
+  RequireSupported(second.config(), b);
+  const auto shape = [](const ModelConfig& config) {
+    return fmt::format("{} text layers of width {}, {} vision blocks of width {}, {} tokens",
+                       config.text.n_layers, config.text.hidden, config.vision.depth,
+                       config.vision.hidden, config.text.vocab);
+  };
+  if (shape(first.config()) != shape(second.config())) {
+    throw UserError("{} has {}, {} has {}; only a model and its quantized form can be compared.",
+                    a.string(), shape(first.config()), b.string(), shape(second.config()));
+  }
+}
+
+// The folder of the report; a folder that was made for nothing goes away again.
+class OutputDir {
+ public:
+  explicit OutputDir(const std::filesystem::path& dir)
+      : dir_(dir), made_(std::filesystem::create_directories(dir)) {}
+  OutputDir(const OutputDir&) = delete;
+  OutputDir& operator=(const OutputDir&) = delete;
+  ~OutputDir() {
+    std::error_code ignored;
+    if (made_ && !kept_) std::filesystem::remove(dir_, ignored);  // only when empty
+  }
+  void Keep() { kept_ = true; }
+
+ private:
+  std::filesystem::path dir_;
+  bool made_, kept_ = false;
+};
+
 }  // namespace
 
 CompareReport Compare(const std::filesystem::path& a, const std::filesystem::path& b,
@@ -118,7 +152,8 @@ CompareReport Compare(const std::filesystem::path& a, const std::filesystem::pat
   report.data_description = dataset.description;
   report.max_tokens = options.tokens.max_tokens;
   report.metric = "VQA accuracy";
-  std::filesystem::create_directories(options.out_dir);
+  RequireComparable(a, b);
+  OutputDir out(options.out_dir);
   TokenCompare tokens(dataset, options.tokens, options.out_dir);
   {
     Engine engine(a, options.engine);
@@ -142,6 +177,7 @@ CompareReport Compare(const std::filesystem::path& a, const std::filesystem::pat
   for (const std::string& skipped : tokens.skipped()) report.notes.push_back("Skipped: " + skipped);
   SummarizeReport(&report);
   JudgeReport(options, tokens.n_not_finite(), &report);
+  out.Keep();
   return report;
 }
 

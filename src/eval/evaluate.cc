@@ -132,11 +132,10 @@ EvalResult Evaluate(Engine& engine, const Dataset& dataset, const EvalOptions& o
       progress.SkipTo(result.predictions.size() + result.skipped.size());
       continue;
     }
-    if (InterruptRequested()) {
-      ThrowInterrupted(options, result.predictions.size(), dataset.samples.size());
-    }
+    if (InterruptRequested()) break;
     try {
       Prediction prediction = AnswerSample(engine, sample, conversation, options);
+      if (InterruptRequested()) break;  // the answer may be cut
       prediction.key = key;
       if (log) log->Append(prediction);
       result.predictions.push_back(std::move(prediction));
@@ -152,6 +151,9 @@ EvalResult Evaluate(Engine& engine, const Dataset& dataset, const EvalOptions& o
       result.skipped.push_back(sample.id + ": " + error.what());
     }
     progress.Advance();
+  }
+  if (InterruptRequested()) {
+    ThrowInterrupted(options, result.predictions.size(), dataset.samples.size());
   }
   result.n_samples = static_cast<int64_t>(result.predictions.size());
   Summarize(&result);

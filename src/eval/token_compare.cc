@@ -30,9 +30,9 @@ bool AllFinite(std::span<const float> values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
 }
 
-void RequireNotInterrupted(size_t done, size_t total) {
-  if (!InterruptRequested()) return;
-  throw InterruptedError("{} of {} samples were compared; nothing was written.", done, total);
+void RequireNotInterrupted() {
+  if (InterruptRequested())
+    throw InterruptedError("the comparison was ended; nothing was written.");
 }
 
 void AddCost(const Answer& answer, RunCost* cost) {
@@ -100,7 +100,6 @@ void TokenCompare::RunFirst(Engine& engine) {
   vocab_ = engine.vocab_limit();
   Progress progress("compare: first model", "samples", dataset_.samples.size());
   for (size_t index = 0; index < dataset_.samples.size(); ++index) {
-    RequireNotInterrupted(0, dataset_.samples.size());
     try {
       RecordSample(engine, index);
     } catch (const Error& error) {
@@ -113,6 +112,7 @@ void TokenCompare::RunFirst(Engine& engine) {
       LogWarning("sample {} is skipped: {}", id, error.what());
       skipped_.push_back(id + ": " + error.what());
     }
+    RequireNotInterrupted();
     progress.Advance();
   }
   if (samples_.empty()) throw UserError("no sample of the data could be used.");
@@ -159,8 +159,8 @@ void TokenCompare::RunSecond(Engine& engine) {
   }
   Progress progress("compare: second model", "samples", samples_.size());
   for (size_t row = 0; row < samples_.size(); ++row) {
-    RequireNotInterrupted(row, samples_.size());
     CompareSample(engine, row);
+    RequireNotInterrupted();
     progress.Advance();
   }
 }

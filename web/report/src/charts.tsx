@@ -48,8 +48,8 @@ export function StageCharts(props: { report: Report; theme: string }) {
   const { text, vision } = useMemo(() => {
     const of = (part: string) => props.report.stages.filter((s) => s.part === part);
     const visionStages = of("vision");
-    // A vision tower that stayed float is equal everywhere: nothing to draw.
-    const differs = visionStages.some((s) => shown(s.sqnr_db.vision) !== null);
+    // A vision tower that stayed float is equal but for the type that its weights are stored in: nothing to draw.
+    const differs = visionStages.some((s) => (s.sqnr_db.vision ?? 200) < 90);
     return { text: of("text"), vision: differs ? visionStages : [] };
   }, [props.report]);
   return (
@@ -134,7 +134,7 @@ export function KlChart(props: { report: Report; theme: string }) {
       ...frame(p),
       legend: { show: false },
       grid: { left: 8, right: 12, top: 28, bottom: 22, containLabel: true },
-      xAxis: categoryAxis(p, klLabels, { name: "nats", nameLocation: "middle", nameGap: 26, nameTextStyle: { color: p.muted } }),
+      xAxis: categoryAxis(p, klLabels, { axisLabel: { color: p.muted, interval: 0, fontSize: 11 }, name: "nats", nameLocation: "middle", nameGap: 26, nameTextStyle: { color: p.muted } }),
       yAxis: valueAxis(p, "tokens", { minInterval: 1 }),
       series: [{ name: "tokens", type: "bar", color: p.b, data: counts, barCategoryGap: "12%" }],
     }),

@@ -2,11 +2,13 @@
 // Rule 24: the ignore list of compressed-tensors, in the names of the checkpoint and in vLLM's own, which are what vLLM
 // matches against (vllm-project/vllm: vllm/model_executor/layers/quantization/compressed_tensors/utils.py).
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <regex>
 
 #include "check/checks.h"
 #include "checkpoint/tensor_table.h"
+#include "checkpoint/w8a8_arithmetic.h"
 
 namespace ingot {
 namespace {
@@ -77,6 +79,20 @@ Ignored Match(const std::vector<IgnorePattern>& patterns, const std::string& mod
   return ignored;
 }
 
+// vLLM rebuilds an asymmetric zero point from the range and truncates.
+void CheckZeroPoint(const CheckedModule& module, Findings* findings) {
+  const CheckedTensor* scale = module.Find("input_scale");
+  const CheckedTensor* zero = module.Find("input_zero_point");
+  if (scale == nullptr || zero == nullptr || !IsFloat16Or32(scale->dtype()) || zero->dtype() != DType::kI8) return;
+  if (NumElements(scale->shape()) != 1 || NumElements(zero->shape()) != 1) return;
+  const int32_t stored = zero->view().As<int8_t>()[0];
+  const float s = ToFloats(scale->view())[0];
+  if (!(s > 0) || !std::isfinite(s) || VllmZeroPoint(s, stored) == stored) return;
+  findings->Add({24, Severity::kNote, module.name + ".input_zero_point",
+                 fmt::format("is {}, vLLM rebuilds {} from it", stored, VllmZeroPoint(s, stored)),
+                 "the clipping range moves by one step", "None needed; symmetric or dynamic activations avoid it."});
+}
+
 void CheckLinear(const CheckedModule& module, const Ignored& ignored, const CompressedTensorsConfig& config, Findings* findings) {
   if (!module.HasCodes()) {
     if (!ignored.vllm) {
@@ -98,6 +114,7 @@ void CheckLinear(const CheckedModule& module, const Ignored& ignored, const Comp
                    config.dynamic ? "has an input_scale, but activations are dynamic" : "has no input_scale, but activations are static",
                    "vLLM stops: no parameter has this name, or it stays empty", ""});
   }
+  CheckZeroPoint(module, findings);
   if (!config.dynamic && zero == config.symmetric) {
     findings->Add({24, Severity::kError, module.name,
                    zero ? "has an input_zero_point, but activations are symmetric"

@@ -66,6 +66,9 @@ void Judge::GoldenStick(const std::string& engine, FolderFormat wanted, const ch
     return Fails(engine, fmt::format("made for the other server type; ingot convert --quant_dir ... --target_type {} turns it", type));
   }
   if (traits_.dynamic) return Fails(engine, "dynamic layers; golden-stick knows static ones only");
+  if (!folder_.ascend()) {
+    return Fails(engine, fmt::format("not converted yet: ingot convert {} -o NEW --target golden-stick-{}", ShellWord(folder_.dir), type));
+  }
   Fails(engine, fmt::format("not converted yet: ingot convert --original_dir FLOAT --quant_dir {} --target_type {}",
                             ShellWord(folder_.dir), type));
 }

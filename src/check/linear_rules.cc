@@ -18,7 +18,7 @@ constexpr float kF16Normal = 0x1p-14f;
 
 // Figures over the whole folder.
 struct Totals {
-  int64_t n_linears = 0, rows = 0, coarse_rows = 0, subnormal_rows = 0, lost_rows = 0, dead_rows = 0, int64_linears = 0,
+  int64_t n_linears = 0, minus_128_linears = 0, rows = 0, coarse_rows = 0, subnormal_rows = 0, lost_rows = 0, dead_rows = 0, int64_linears = 0,
           f32_linears = 0;
   double worst_f16 = 0, worst_identity = 0;
   std::string worst_f16_module, worst_identity_module;
@@ -32,7 +32,7 @@ class LinearChecker {
 
  private:
   void Check(const CheckedModule& module);
-  void CheckCodes(const LinearNumbers& linear, const std::vector<RowCodes>& rows);
+  void CheckCodes(const std::vector<RowCodes>& rows);
   void CheckDeq(const LinearNumbers& linear, const std::vector<RowCodes>& rows);
   void CheckIdentity(const LinearNumbers& linear);
   void CheckQuantBias(const LinearNumbers& linear);
@@ -61,17 +61,14 @@ class LinearChecker {
 bool AllZero(const RowCodes& row) { return row.lowest == 0 && row.highest == 0; }
 
 // Rule 12.
-void LinearChecker::CheckCodes(const LinearNumbers& linear, const std::vector<RowCodes>& rows) {
-  int64_t lowest = 0;
+void LinearChecker::CheckCodes(const std::vector<RowCodes>& rows) {
+  bool lowest = false;
   for (const RowCodes& row : rows) {
-    lowest += row.lowest == -128 ? 1 : 0;
+    lowest = lowest || row.lowest == -128;
     const bool coarse = !AllZero(row) && std::max(-row.lowest, row.highest) < 126;
     totals_.coarse_rows += coarse ? 1 : 0;
   }
-  if (lowest > 0 && !allows_minus_128()) {
-    Add(12, Severity::kWarning, linear, "weight", fmt::format("has the code -128 in {} rows; symmetric codes end at -127", lowest),
-        "the codes are not those that this format's quantizer writes");
-  }
+  totals_.minus_128_linears += lowest && !allows_minus_128() ? 1 : 0;
 }
 
 // Rule 15, the values themselves.
@@ -113,6 +110,9 @@ double IdentityTolerance(const CheckedFolder& folder, const LinearNumbers& linea
     return 0x1p-10 + 0x1p-24 / static_cast<double>(value);  // one step, also where F16 is subnormal
   };
   double tolerance = unit("input_scale", linear.scale[0]) + unit("weight_scale", s_w);
+  // An F16 scalar times an F16 scale was rounded to F16 once more (act_method 1 of the original tool).
+  const CheckedTensor* input = linear.module->Find("input_scale");
+  if (input->dtype() == DType::kF16 && folder.ascend()) tolerance += 0x1p-24 / (static_cast<double>(linear.scale[0]) * s_w);
   // V1 computes vision and layer 0 in bf16 and widens; others fold a rounded reciprocal of s_x into deq.
   if (folder.format == FolderFormat::kAscendV1) tolerance = std::max(tolerance, 0x1p-7);
   return tolerance;
@@ -244,7 +244,7 @@ void LinearChecker::Check(const CheckedModule& module) {
   totals_.rows += linear.rows;
   const CheckedTensor& weight = *module.Find("weight");
   const std::vector<RowCodes> rows = quick_ ? std::vector<RowCodes>() : ScanRows(weight);
-  CheckCodes(linear, rows);
+  CheckCodes(rows);
   CheckOverflow(linear);
   if (!linear.deq.empty()) {
     (linear.deq_i64 ? totals_.int64_linears : totals_.f32_linears) += 1;
@@ -302,6 +302,11 @@ void LinearChecker::CheckEncoding() {
 void LinearChecker::Summarize() {
   if (totals_.n_linears == 0) return;
   findings_->Fact(fmt::format("{} quantized linears, {} output rows", totals_.n_linears, totals_.rows));
+  if (totals_.minus_128_linears > 0) {
+    findings_->Add({12, Severity::kWarning, folder_.dir.string(),
+                    fmt::format("{} linears have the code -128; this format's quantizer ends at -127", totals_.minus_128_linears),
+                    "engines compute with it all the same", "None needed for a folder converted from another format."});
+  }
   if (totals_.coarse_rows > 0) {
     const double share = 100.0 * static_cast<double>(totals_.coarse_rows) / static_cast<double>(totals_.rows);
     findings_->Add({12, share > 20 ? Severity::kWarning : Severity::kNote, folder_.dir.string(),
@@ -313,11 +318,11 @@ void LinearChecker::Summarize() {
                                 100 * totals_.worst_identity, totals_.worst_identity_module));
   }
   if (!is_310()) return;
-  findings_->Fact(fmt::format("deq_scale in float16 (310P): at most {:.2g} % off ({}); {} of {} rows are subnormal",
+  findings_->Fact(fmt::format("deq_scale in float16 (310P): at most {:.3g} % off ({}); {} of {} rows are subnormal",
                               100 * totals_.worst_f16, totals_.worst_f16_module, totals_.subnormal_rows, totals_.rows));
   if (totals_.subnormal_rows > 0 && totals_.worst_f16 > 0.005) {
     findings_->Add({18, Severity::kWarning, totals_.worst_f16_module,
-                    fmt::format("deq_scale loses up to {:.2g} % in float16; {} rows lie below 2^-14", 100 * totals_.worst_f16,
+                    fmt::format("deq_scale loses up to {:.3g} % in float16; {} rows lie below 2^-14", 100 * totals_.worst_f16,
                                 totals_.subnormal_rows),
                     "", ""});
   }

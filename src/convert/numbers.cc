@@ -142,7 +142,7 @@ bool QuantBiasContainsBias(const SourceModule& module) {
                     module.Get("quant_bias").file->path().string(), module.name);
 }
 
-std::optional<RecoveredScale> RecoverWeightScale(const SourceModule& module) {
+std::optional<RecoveredScale> RecoverWeightScale(const SourceModule& module, bool allow_f32) {
   const ActivationNumbers input = ReadActivation(module);
   if (!input.uniform()) return std::nullopt;
   const std::vector<float> deq = ReadDeq(module);
@@ -154,6 +154,7 @@ std::optional<RecoveredScale> RecoverWeightScale(const SourceModule& module) {
     if (same) return scale;
   }
   for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
+    if (dtype == DType::kF32 && !allow_f32) break;
     RecoveredScale scale{dtype, {}, false};
     for (const float d : deq) {
       const std::optional<float> s_w = ScaleFor(d, input.scale[0], dtype);

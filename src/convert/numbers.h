@@ -34,12 +34,13 @@ std::vector<int32_t> DeriveQuantBias(const SourceModule& module, const std::vect
 bool QuantBiasContainsBias(const SourceModule& module);
 
 // A weight_scale [N] such that RN32(s_x * s_w) is the stored deq_scale, bit for bit: the stored one when it does, else one in
-// F16 or BF16, else in F32. nullopt when some row has none.
+// F16 or BF16, which is the producer's own (at most one such number exists), else, with `allow_f32`, one in F32, of which
+// there may be several. nullopt when some row has none.
 struct RecoveredScale {
   DType dtype = DType::kF32;
   std::vector<float> values;
   bool stored = false;  // the tensor weight_scale itself
 };
-std::optional<RecoveredScale> RecoverWeightScale(const SourceModule& module);
+std::optional<RecoveredScale> RecoverWeightScale(const SourceModule& module, bool allow_f32);
 
 }  // namespace ingot

@@ -213,7 +213,7 @@ class Planner {
 
   const SourceFolder& source_;
   ConversionPlan plan_;
-  int64_t n_rebiased_ = 0, n_vision_ = 0, n_without_scale_ = 0, n_recovered_ = 0;
+  int64_t n_rebiased_ = 0, n_vision_ = 0, n_without_scale_ = 0, n_recovered_ = 0, n_moved_zero_ = 0;
   std::set<std::string> renamed_;
 };
 
@@ -331,7 +331,7 @@ void Planner::PrepareWeightScale(Linear* linear) {
   const SourceModule& module = *linear->module;
   if (linear->derive_deq) return;  // from compressed-tensors: weight_scale is there
   if (compressed_tensors()) {
-    linear->weight_scale = RecoverWeightScale(module);
+    linear->weight_scale = RecoverWeightScale(module, /*allow_f32=*/true);
     if (!linear->weight_scale) {
       Refuse(*linear, "has a deq_scale that is no product input_scale * weight_scale, which compressed-tensors cannot hold",
              "Quantize again with --target compressed-tensors.");
@@ -340,8 +340,8 @@ void Planner::PrepareWeightScale(Linear* linear) {
     return;
   }
   if (module.Has("weight_scale")) return;
-  // Readers of these formats do not need it, so it is written only when it can be known exactly.
-  if (!golden_stick()) linear->weight_scale = RecoverWeightScale(module);
+  // Readers of these formats do not need it, so it is written only when it is known to be the producer's.
+  if (!golden_stick()) linear->weight_scale = RecoverWeightScale(module, /*allow_f32=*/false);
   linear->layout.options.keep_weight_scale = linear->weight_scale.has_value();
   n_without_scale_ += linear->weight_scale ? 0 : 1;
   n_recovered_ += linear->weight_scale ? 1 : 0;
@@ -357,6 +357,8 @@ void Planner::PrepareStatic(Linear* linear) {
     linear->layout.options.keep_weight_scale = false;
   }
   if (compressed_tensors()) {
+    const float z = linear->input.offset[0];
+    n_moved_zero_ += linear->input.uniform() && VllmZeroPoint(linear->input.scale[0], static_cast<int32_t>(z)) != z ? 1 : 0;
     // Nothing but the bias may hide in quant_bias, or it would be lost.
     if (!linear->derive_deq) QuantBiasContainsBias(module);
     return;
@@ -386,14 +388,17 @@ Linear Planner::Prepare(const SourceModule& module) {
 }
 
 void Planner::AddQuantized(const SourceModule& module) {
-  const Linear linear = Prepare(module);
   LinearSpec spec;
   spec.module = NewName(module.name);
   spec.out = module.out();
   spec.in = module.in();
   spec.bias = module.Has("bias");
   const bool vision = module.name.find("visual.") != std::string::npos;
-  if (vision && compressed_tensors()) spec.kind = LinearKind::kVisionQkv;  // refused: the tower is in the ignore list
+  if (vision && compressed_tensors()) {
+    throw UserError("{}: {} is quantized, and {}. Quantize again with --target compressed-tensors.", source_.dir().string(),
+                    module.name, RefusalReason(plan_.layout, LinearKind::kVisionQkv, module.type));
+  }
+  const Linear linear = Prepare(module);
   const DType source_float = module.Has("weight_scale") ? module.Get("weight_scale").info->dtype : source_.run_dtype();
   std::set<std::string> used;
   for (const LayoutTensor& out : LinearTensors(linear.layout, spec, module.type, source_float)) {
@@ -457,6 +462,11 @@ void Planner::AddNotes() {
   }
   if (plan_.layout.options.vector_scales) {
     notes.push_back("input_scale differs by channel; vllm-mindspore is not known to have run such a folder");
+  }
+  if (n_moved_zero_ > 0) {
+    notes.push_back(fmt::format("vLLM rebuilds the zero point of {} layers one off (it truncates); their clipping range moves by "
+                                "one step",
+                                n_moved_zero_));
   }
   if (n_recovered_ > 0) {
     notes.push_back(fmt::format("weight_scale of {} layers recovered from deq_scale and input_scale (their product is equal "

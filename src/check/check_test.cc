@@ -15,7 +15,9 @@
 
 #include "base/error.h"
 #include "base/numeric.h"
+#include "base/progress.h"
 #include "check/rules.h"
+#include "convert/convert.h"
 #include "convert/test_folders.h"
 
 namespace ingot {
@@ -501,6 +503,36 @@ TEST(Check, QuickLeavesTheWeightsAlone) {
   EXPECT_TRUE(CheckFolder(dir.path(), options).sound());
   options.quick = false;
   EXPECT_FALSE(CheckFolder(dir.path(), options).sound());
+}
+
+// Bytes of small files and of headers turned at random: findings or one-line errors, never anything else.
+TEST(Check, SurvivesRandomDamage) {
+  uint32_t state = 12345;
+  const auto next = [&state] { return state = 1664525u * state + 1013904223u, state >> 8; };
+  const std::vector<std::string> names = {"config.json", kDescription, kGsIndex, "quant_model_weight_w8a8.safetensors",
+                                          "preprocessor_config.json"};
+  TempFolder dir;
+  CopyFolder(Bases::Get("gs310"), dir.path());
+  SetProgressStyle(ProgressStyle::kNone);
+  for (int round = 0; round < 60; ++round) {
+    SCOPED_TRACE(round);
+    const std::string name = names[round % names.size()];
+    const std::string good = Slurp(dir / name);
+    std::string bad = good;
+    const size_t range = std::min<size_t>(bad.size(), 4096);
+    for (uint32_t i = 0; i <= next() % 3; ++i) bad[next() % range] = static_cast<char>(next());
+    if (next() % 4 == 0) bad.resize(next() % range);
+    Spill(dir / name, bad);
+    EXPECT_FALSE(CheckReportText(CheckFolder(dir.path(), {})).empty());
+    TempFolder out;
+    try {
+      ConvertFolder(dir.path(), out / "new", Target::kAscend, {});
+    } catch (const Error& error) {
+      EXPECT_TRUE(error.kind() == ErrorKind::kUser || error.kind() == ErrorKind::kFormat) << error.what();
+      EXPECT_FALSE(fs::exists(out / "new/config.json"));
+    }
+    Spill(dir / name, good);
+  }
 }
 
 TEST(Check, FoldersThatAreNone) {

@@ -23,7 +23,8 @@ pub struct ControlToken {
 /// Added tokens that steer the model: all special ones, and spellings like <think> and [INST]. Other added tokens (runs of
 /// spaces in some vocabularies) are ordinary text.
 pub fn is_control(text: &str, special: bool) -> bool {
-    let bracketed = (text.starts_with('<') && text.ends_with('>')) || (text.starts_with('[') && text.ends_with(']'));
+    let bracketed = (text.starts_with('<') && text.ends_with('>'))
+        || (text.starts_with('[') && text.ends_with(']'));
     !text.is_empty() && (special || (bracketed && text.len() > 2))
 }
 
@@ -32,7 +33,8 @@ pub fn is_control(text: &str, special: bool) -> bool {
 pub fn guard_chars(tokens: &[ControlToken]) -> Vec<char> {
     let mut chars: Vec<char> = Vec::new();
     for token in tokens {
-        let ends: Vec<char> = token.text.chars().next().into_iter().chain(token.text.chars().last()).collect();
+        let ends: Vec<char> =
+            token.text.chars().next().into_iter().chain(token.text.chars().last()).collect();
         let usable = |c: &&char| !c.is_alphanumeric() && !c.is_whitespace();
         let ends: Vec<char> = ends.iter().filter(usable).copied().collect();
         if ends.is_empty() {
@@ -128,12 +130,19 @@ impl Twins {
 }
 
 /// Where `tokens` are spelled in `text`, leftmost and longest first, without overlaps.
-pub fn find_tokens<'a>(text: &str, tokens: impl Iterator<Item = &'a ControlToken> + Clone) -> Vec<(Range<usize>, &'a str)> {
+pub fn find_tokens<'a>(
+    text: &str,
+    tokens: impl Iterator<Item = &'a ControlToken> + Clone,
+) -> Vec<(Range<usize>, &'a str)> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < text.len() {
         let rest = &text[at..];
-        let longest = tokens.clone().map(|t| t.text.as_str()).filter(|t| rest.starts_with(t)).max_by_key(|t| t.len());
+        let longest = tokens
+            .clone()
+            .map(|t| t.text.as_str())
+            .filter(|t| rest.starts_with(t))
+            .max_by_key(|t| t.len());
         match longest {
             Some(token) => {
                 found.push((at..at + token.len(), token));
@@ -146,9 +155,15 @@ pub fn find_tokens<'a>(text: &str, tokens: impl Iterator<Item = &'a ControlToken
 }
 
 /// Calls `change(text, is_assistant_text)` on every string and key below `json`, a list of messages when `messages` is set.
-pub fn map_strings(json: &Json, messages: bool, change: &mut dyn FnMut(&str, bool) -> String) -> Json {
+pub fn map_strings(
+    json: &Json,
+    messages: bool,
+    change: &mut dyn FnMut(&str, bool) -> String,
+) -> Json {
     match json {
-        Json::List(items) if messages => Json::List(items.iter().map(|item| map_message(item, change)).collect()),
+        Json::List(items) if messages => {
+            Json::List(items.iter().map(|item| map_message(item, change)).collect())
+        }
         _ => map_all(json, false, change),
     }
 }
@@ -156,10 +171,12 @@ pub fn map_strings(json: &Json, messages: bool, change: &mut dyn FnMut(&str, boo
 fn map_all(json: &Json, assistant: bool, change: &mut dyn FnMut(&str, bool) -> String) -> Json {
     match json {
         Json::Str(text) => Json::Str(change(text, assistant)),
-        Json::List(items) => Json::List(items.iter().map(|item| map_all(item, assistant, change)).collect()),
-        Json::Map(pairs) => {
-            Json::Map(pairs.iter().map(|(k, v)| (change(k, false), map_all(v, assistant, change))).collect())
+        Json::List(items) => {
+            Json::List(items.iter().map(|item| map_all(item, assistant, change)).collect())
         }
+        Json::Map(pairs) => Json::Map(
+            pairs.iter().map(|(k, v)| (change(k, false), map_all(v, assistant, change))).collect(),
+        ),
         other => other.clone(),
     }
 }
@@ -206,8 +223,12 @@ mod tests {
 
     #[test]
     fn control_tokens() {
-        assert!(is_control("<think>", false) && is_control("[INST]", false) && is_control("PAD", true));
-        assert!(!is_control("    ", false) && !is_control("word", false) && !is_control("<>", false));
+        assert!(
+            is_control("<think>", false) && is_control("[INST]", false) && is_control("PAD", true)
+        );
+        assert!(
+            !is_control("    ", false) && !is_control("word", false) && !is_control("<>", false)
+        );
         assert_eq!(guard_chars(&[ControlToken { text: "A|B".into(), special: true }]), ['|']);
     }
 

@@ -170,7 +170,10 @@ impl Reader<'_> {
         }
         let spelled = &self.text[start..self.pos];
         if float {
-            return spelled.parse().map(Json::Float).map_err(|_| self.error("an unreadable number"));
+            return spelled
+                .parse()
+                .map(Json::Float)
+                .map_err(|_| self.error("an unreadable number"));
         }
         spelled.parse().map(Json::Int).map_err(|_| self.error("an integer of more than 38 digits"))
     }
@@ -180,7 +183,8 @@ impl Reader<'_> {
         let Some(digits) = digits.filter(|d| d.iter().all(u8::is_ascii_hexdigit)) else {
             return Err(self.error("expected four hexadecimal digits"));
         };
-        let code = digits.iter().fold(0, |code, d| code * 16 + (*d as char).to_digit(16).unwrap_or(0));
+        let code =
+            digits.iter().fold(0, |code, d| code * 16 + (*d as char).to_digit(16).unwrap_or(0));
         self.pos += 4;
         Ok(code)
     }
@@ -264,8 +268,23 @@ mod tests {
     #[test]
     fn broken_input_is_refused() {
         for text in [
-            "", "[", "[1,]", "{\"a\"}", "01", "1.", "-", "nul", "\"\\ud800\"", "\"a", "\"\\", "\"\\u12", "[1] 2",
-            "\"\u{1}\"", "{\"a\":1,}", "1e", "123456789012345678901234567890123456789012",
+            "",
+            "[",
+            "[1,]",
+            "{\"a\"}",
+            "01",
+            "1.",
+            "-",
+            "nul",
+            "\"\\ud800\"",
+            "\"a",
+            "\"\\",
+            "\"\\u12",
+            "[1] 2",
+            "\"\u{1}\"",
+            "{\"a\":1,}",
+            "1e",
+            "123456789012345678901234567890123456789012",
         ] {
             assert!(parse(text, "x").is_err(), "{text:?}");
         }

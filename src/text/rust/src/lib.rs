@@ -53,12 +53,17 @@ pub struct Text {
 impl Text {
     /// SAFETY: `data` points to `size` readable bytes that outlive the call (or size is 0).
     unsafe fn bytes(&self) -> &[u8] {
-        if self.size == 0 { &[] } else { unsafe { std::slice::from_raw_parts(self.data, self.size) } }
+        if self.size == 0 {
+            &[]
+        } else {
+            unsafe { std::slice::from_raw_parts(self.data, self.size) }
+        }
     }
 
     unsafe fn str(&self, what: &str) -> Result<&str, Fail> {
-        std::str::from_utf8(unsafe { self.bytes() })
-            .map_err(|e| Fail::user(format!("{what} is not valid UTF-8 at byte {}", e.valid_up_to())))
+        std::str::from_utf8(unsafe { self.bytes() }).map_err(|e| {
+            Fail::user(format!("{what} is not valid UTF-8 at byte {}", e.valid_up_to()))
+        })
     }
 }
 
@@ -75,7 +80,9 @@ fn guarded(out: Output, body: impl FnOnce() -> Result<(), Fail>) -> i32 {
     QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {}))); // the message below says it
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default();
+        let text = text
+            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+            .unwrap_or_default();
         Err(Fail { kind: FailKind::Internal, message: text })
     });
     match result {
@@ -90,7 +97,11 @@ fn guarded(out: Output, body: impl FnOnce() -> Result<(), Fail>) -> i32 {
 /// # Safety
 /// `json` is valid for the call; `handle` receives an owned pointer on success.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ingot_tokenizer_new(json: Text, handle: *mut *mut Tokenizer, out: Output) -> i32 {
+pub unsafe extern "C" fn ingot_tokenizer_new(
+    json: Text,
+    handle: *mut *mut Tokenizer,
+    out: Output,
+) -> i32 {
     guarded(out, || {
         let tokenizer = Tokenizer::parse(unsafe { json.bytes() })?;
         unsafe { *handle = Box::into_raw(Box::new(tokenizer)) };
@@ -130,8 +141,13 @@ pub unsafe extern "C" fn ingot_tokenizer_encode(
     guarded(out, || {
         let tokenizer = unsafe { &*handle };
         let text = unsafe { text.str("the text")? };
-        let flat = if n_ranges == 0 { &[] } else { unsafe { std::slice::from_raw_parts(ranges, 2 * n_ranges) } };
-        let ranges: Vec<Range<usize>> = flat.chunks_exact(2).map(|r| r[0] as usize..r[1] as usize).collect();
+        let flat = if n_ranges == 0 {
+            &[]
+        } else {
+            unsafe { std::slice::from_raw_parts(ranges, 2 * n_ranges) }
+        };
+        let ranges: Vec<Range<usize>> =
+            flat.chunks_exact(2).map(|r| r[0] as usize..r[1] as usize).collect();
         if ranges.iter().any(|r| text.get(r.clone()).is_none()) {
             return Err(Fail::user("a piece of the prompt ends inside of a character"));
         }
@@ -160,7 +176,11 @@ pub unsafe extern "C" fn ingot_tokenizer_decode(
 /// # Safety
 /// `handle` is alive.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ingot_tokenizer_token_bytes(handle: *const Tokenizer, id: u32, out: Output) -> i32 {
+pub unsafe extern "C" fn ingot_tokenizer_token_bytes(
+    handle: *const Tokenizer,
+    id: u32,
+    out: Output,
+) -> i32 {
     guarded(out, || {
         out.send(What::Bytes, &unsafe { &*handle }.token_bytes(id));
         Ok(())
@@ -221,7 +241,11 @@ pub unsafe extern "C" fn ingot_template_render(
     out: Output,
 ) -> i32 {
     guarded(out, || {
-        let given = if n_variables == 0 { &[] } else { unsafe { std::slice::from_raw_parts(variables, n_variables) } };
+        let given = if n_variables == 0 {
+            &[]
+        } else {
+            unsafe { std::slice::from_raw_parts(variables, n_variables) }
+        };
         let mut parsed: Vec<Variable> = Vec::new();
         for variable in given {
             let name = unsafe { variable.name.str("a variable's name")? };
@@ -232,16 +256,23 @@ pub unsafe extern "C" fn ingot_template_render(
                 Json::Map(pairs) if name.is_empty() => {
                     let fresh = |key: &str| !parsed.iter().any(|p: &Variable| p.name == key);
                     let fresh: Vec<_> = pairs.into_iter().filter(|(key, _)| fresh(key)).collect();
-                    parsed.extend(fresh.into_iter().map(|(name, value)| Variable { name, value, trusted }));
+                    parsed.extend(fresh.into_iter().map(|(name, value)| Variable {
+                        name,
+                        value,
+                        trusted,
+                    }));
                 }
-                _ if name.is_empty() => return Err(Fail::user("extra template variables must be a JSON object")),
+                _ if name.is_empty() => {
+                    return Err(Fail::user("extra template variables must be a JSON object"));
+                }
                 value => parsed.push(Variable { name: name.to_owned(), value, trusted }),
             }
         }
         check_messages(&parsed, protect != 0)?;
         let rendered = unsafe { &*handle }.render(&parsed, protect != 0)?;
         out.send(What::Bytes, rendered.text.as_bytes());
-        let ranges: Vec<u64> = rendered.untrusted.iter().flat_map(|r| [r.start as u64, r.end as u64]).collect();
+        let ranges: Vec<u64> =
+            rendered.untrusted.iter().flat_map(|r| [r.start as u64, r.end as u64]).collect();
         out.send(What::Ranges, &ranges);
         Ok(())
     })
@@ -250,12 +281,16 @@ pub unsafe extern "C" fn ingot_template_render(
 /// The outer shape of a conversation; what is inside the messages is the template's business, except that a plain string as
 /// a part of the content can pass for a picture ('image' in "...").
 fn check_messages(variables: &[Variable], protect: bool) -> Result<(), Fail> {
-    let Some(Variable { value: Json::List(messages), .. }) = variables.iter().find(|v| v.name == "messages") else {
+    let Some(Variable { value: Json::List(messages), .. }) =
+        variables.iter().find(|v| v.name == "messages")
+    else {
         return Err(Fail::user("messages must be a JSON array"));
     };
     for (index, message) in messages.iter().enumerate() {
         let Json::Map(pairs) = message else {
-            return Err(Fail::user(format!("messages[{index}] must be an object with \"role\" and \"content\"")));
+            return Err(Fail::user(format!(
+                "messages[{index}] must be an object with \"role\" and \"content\""
+            )));
         };
         let content = pairs.iter().find(|(key, _)| key == "content").map(|(_, value)| value);
         if let (true, Some(Json::List(parts))) = (protect, content) {

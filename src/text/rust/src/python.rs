@@ -40,7 +40,9 @@ pub fn to_value(json: &Json) -> Value {
         Json::Float(f) => Value::from(*f),
         Json::Str(s) => Value::from(s.as_str()),
         Json::List(items) => Value::from_iter(items.iter().map(to_value)),
-        Json::Map(pairs) => Value::from_pairs(pairs.iter().map(|(k, v)| (Value::from(k.as_str()), to_value(v)))),
+        Json::Map(pairs) => {
+            Value::from_pairs(pairs.iter().map(|(k, v)| (Value::from(k.as_str()), to_value(v))))
+        }
     }
 }
 
@@ -110,7 +112,9 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) {
         ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
         ValueKind::Number => write_number(out, value, float_repr),
         ValueKind::String => write_string_repr(out, value.as_str().unwrap_or_default()),
-        ValueKind::Seq => write_items(out, value, depth, if value.is_tuple() { ("(", ")") } else { ("[", "]") }),
+        ValueKind::Seq => {
+            write_items(out, value, depth, if value.is_tuple() { ("(", ")") } else { ("[", "]") })
+        }
         ValueKind::Map => {
             out.push('{');
             for (index, key) in value.try_iter().into_iter().flatten().enumerate() {
@@ -150,7 +154,9 @@ fn write_string_repr(out: &mut String, text: &str) {
                 out.push('\\');
                 out.push(c);
             }
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => write!(out, "\\x{:02x}", c as u32).unwrap_or(()),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => {
+                write!(out, "\\x{:02x}", c as u32).unwrap_or(())
+            }
             c => out.push(c),
         }
     }
@@ -175,7 +181,9 @@ pub fn to_json(value: &Value, kwargs: Kwargs) -> Result<String, Error> {
     });
     let separators: Option<Value> = kwargs.get("separators")?;
     let (item_separator, key_separator) = match separators.filter(|v| !is_none(v)) {
-        Some(pair) => (pair.get_item_by_index(0)?.to_string(), pair.get_item_by_index(1)?.to_string()),
+        Some(pair) => {
+            (pair.get_item_by_index(0)?.to_string(), pair.get_item_by_index(1)?.to_string())
+        }
         None => ((if indent.is_some() { "," } else { ", " }).to_owned(), ": ".to_owned()),
     };
     let ascii = kwargs.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
@@ -198,7 +206,10 @@ impl Dumper {
 
     fn dump(&self, out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
         if depth > 100 {
-            return Err(Error::new(ErrorKind::InvalidOperation, "tojson: nested deeper than 100 levels"));
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "tojson: nested deeper than 100 levels",
+            ));
         }
         if is_none(value) {
             out.push_str("null");
@@ -307,9 +318,19 @@ mod tests {
     #[test]
     fn floats_like_python() {
         for (value, text) in [
-            (1.0, "1.0"), (1e-7, "1e-07"), (0.0001, "0.0001"), (0.00001, "1e-05"), (1e15, "1000000000000000.0"),
-            (1e16, "1e+16"), (-2.5e20, "-2.5e+20"), (0.1, "0.1"), (-0.0, "-0.0"), (1e100, "1e+100"),
-            (123456789.125, "123456789.125"), (5e-324, "5e-324"), (f64::INFINITY, "inf"),
+            (1.0, "1.0"),
+            (1e-7, "1e-07"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (-2.5e20, "-2.5e+20"),
+            (0.1, "0.1"),
+            (-0.0, "-0.0"),
+            (1e100, "1e+100"),
+            (123456789.125, "123456789.125"),
+            (5e-324, "5e-324"),
+            (f64::INFINITY, "inf"),
         ] {
             assert_eq!(float_repr(value), text);
         }

@@ -44,7 +44,9 @@ fn tag_length(text: &str, close: &str) -> usize {
     let mut at = 2;
     while at < bytes.len() {
         match (quote, bytes[at]) {
-            (None, _) if text.as_bytes()[at..].starts_with(close.as_bytes()) => return at + close.len(),
+            (None, _) if text.as_bytes()[at..].starts_with(close.as_bytes()) => {
+                return at + close.len();
+            }
             (None, c @ (b'"' | b'\'')) if close != "#}" => quote = Some(c),
             (Some(_), b'\\') => at += 1,
             (Some(q), c) if q == c => quote = None,
@@ -119,10 +121,18 @@ mod tests {
 
     #[test]
     fn rewrites_inside_of_tags_only() {
-        assert_eq!(adapt("{{ x == none }} == none {% if x != None %}"), "{{ x  is none }} == none {% if x  is not none %}");
-        assert_eq!(adapt("{{ '== none' }}{# == none #}{% raw %}{{ x == none }}{% endraw %}"),
-                   "{{ '== none' }}{# == none #}{% raw %}{{ x == none }}{% endraw %}");
+        assert_eq!(
+            adapt("{{ x == none }} == none {% if x != None %}"),
+            "{{ x  is none }} == none {% if x  is not none %}"
+        );
+        assert_eq!(
+            adapt("{{ '== none' }}{# == none #}{% raw %}{{ x == none }}{% endraw %}"),
+            "{{ '== none' }}{# == none #}{% raw %}{{ x == none }}{% endraw %}"
+        );
         assert_eq!(adapt("{%- generation -%}a{% endgeneration %}"), "{%- if true -%}a{% endif %}");
-        assert_eq!(adapt("{{ x == nonesuch }} { {{ 'unclosed"), "{{ x == nonesuch }} { {{ 'unclosed");
+        assert_eq!(
+            adapt("{{ x == nonesuch }} { {{ 'unclosed"),
+            "{{ x == nonesuch }} { {{ 'unclosed"
+        );
     }
 }

@@ -43,7 +43,8 @@ impl Template {
     pub fn compile(source: &str, control: Vec<ControlToken>, fuel: u64) -> Result<Template, Fail> {
         let mut env = environment()?;
         env.set_fuel(Some(fuel));
-        env.add_template_owned(NAME, source::adapt(source)).map_err(|e| Fail::format(describe(&e)))?;
+        env.add_template_owned(NAME, source::adapt(source))
+            .map_err(|e| Fail::format(describe(&e)))?;
         let guards = guard_chars(&control);
         Ok(Template { env, source: source.to_owned(), control, guards })
     }
@@ -57,22 +58,29 @@ impl Template {
         if !strings.iter().any(|s| s.contains(&self.guards[..])) {
             return Ok(Rendered { text: plain, untrusted: vec![] });
         }
-        let texts = strings.iter().map(String::as_str).chain([self.source.as_str(), plain.as_str()]);
-        let twins = Twins::choose(&self.guards, texts)
-            .ok_or_else(|| Fail::user("the conversation uses every private-use character; remove some of them"))?;
+        let texts =
+            strings.iter().map(String::as_str).chain([self.source.as_str(), plain.as_str()]);
+        let twins = Twins::choose(&self.guards, texts).ok_or_else(|| {
+            Fail::user("the conversation uses every private-use character; remove some of them")
+        })?;
         let marked = self.run(&self.mark(variables, &twins))?;
         let text = twins.unmark(&marked);
         let untrusted = twins.untrusted_ranges(&marked);
         // The template looked for '<...>' in the conversation and took another way. What the reference gives holds while
         // nothing in the conversation spells a control token; otherwise the conversation's text stays opaque.
-        if text != plain && !self.spells_control(&strings) && self.same_control_tokens(&plain, &marked) {
+        if text != plain
+            && !self.spells_control(&strings)
+            && self.same_control_tokens(&plain, &marked)
+        {
             return Ok(Rendered { text: plain, untrusted: vec![] });
         }
         Ok(Rendered { text, untrusted })
     }
 
     fn run(&self, variables: &[Variable]) -> Result<String, Fail> {
-        let context = Value::from_pairs(variables.iter().map(|v| (v.name.as_str(), python::to_value(&v.value))));
+        let context = Value::from_pairs(
+            variables.iter().map(|v| (v.name.as_str(), python::to_value(&v.value))),
+        );
         let template = self.env.get_template(NAME).map_err(|e| Fail::user(describe(&e)))?;
         template.render(context).map_err(|e| Fail::user(describe(&e)))
     }
@@ -82,7 +90,10 @@ impl Template {
     fn mark(&self, variables: &[Variable], twins: &Twins) -> Vec<Variable> {
         let mut change = |text: &str, assistant: bool| {
             let keep: Vec<Range<usize>> = match assistant {
-                true => find_tokens(text, self.control.iter().filter(|t| !t.special)).into_iter().map(|f| f.0).collect(),
+                true => find_tokens(text, self.control.iter().filter(|t| !t.special))
+                    .into_iter()
+                    .map(|f| f.0)
+                    .collect(),
                 false => vec![],
             };
             twins.mark(text, &keep, true)
@@ -163,14 +174,23 @@ fn format_value(out: &mut Output, _state: &mut State, value: &Value) -> Result<(
 }
 
 /// Python's methods that pycompat lacks, then pycompat.
-fn python_method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+fn python_method(
+    state: &mut State,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
     let (Some(text), Some(arg)) = (value.as_str(), args.first().map(|a| a.as_str())) else {
         return unknown_method_callback(state, value, method, args);
     };
     let pieces = |a: &str, b: &str, c: &str| Value::from_iter([a, b, c]);
     match (method, arg) {
-        ("removeprefix", Some(prefix)) => Ok(Value::from(text.strip_prefix(prefix).unwrap_or(text))),
-        ("removesuffix", Some(suffix)) => Ok(Value::from(text.strip_suffix(suffix).unwrap_or(text))),
+        ("removeprefix", Some(prefix)) => {
+            Ok(Value::from(text.strip_prefix(prefix).unwrap_or(text)))
+        }
+        ("removesuffix", Some(suffix)) => {
+            Ok(Value::from(text.strip_suffix(suffix).unwrap_or(text)))
+        }
         ("partition", Some(separator)) => Ok(match text.split_once(separator) {
             Some((before, after)) => pieces(before, separator, after),
             None => pieces(text, "", ""),
@@ -192,7 +212,8 @@ fn python_method(state: &mut State, value: &Value, method: &str, args: &[Value])
 /// datetime.now().strftime(format) in the local time zone.
 fn strftime_now(format: String, _rest: Rest<Value>) -> Result<String, Error> {
     let error = |what: &'static str| Error::new(ErrorKind::InvalidOperation, what);
-    let format = std::ffi::CString::new(format).map_err(|_| error("strftime_now: a zero byte in the format"))?;
+    let format = std::ffi::CString::new(format)
+        .map_err(|_| error("strftime_now: a zero byte in the format"))?;
     if format.is_empty() {
         return Ok(String::new());
     }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use tokenizers::{
-    DecoderWrapper, Model, ModelWrapper, NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+    DecoderWrapper, Model, ModelWrapper, NormalizerWrapper, OffsetReferential, OffsetType,
+    PreTokenizedString, PreTokenizer,
 };
 
 use crate::fail::Fail;
@@ -57,13 +58,17 @@ impl Tokenizer {
         inner.with_padding(None);
         inner.set_encode_special_tokens(false);
         let decoder = inner.get_added_tokens_decoder();
-        let mut added: Vec<Added> =
-            decoder.iter().map(|(id, t)| Added { id: *id, text: t.content.clone(), special: t.special }).collect();
+        let mut added: Vec<Added> = decoder
+            .iter()
+            .map(|(id, t)| Added { id: *id, text: t.content.clone(), special: t.special })
+            .collect();
         added.sort_by_key(|a| a.id);
         let largest = inner.get_vocab(true).values().copied().max();
         let vocab_size = largest.map_or(0, |id| u64::from(id) + 1);
         if vocab_size == 0 || vocab_size > MAX_VOCAB {
-            return Err(Fail::format(format!("the largest token id is {largest:?}, expected 0 to {MAX_VOCAB}")));
+            return Err(Fail::format(format!(
+                "the largest token id is {largest:?}, expected 0 to {MAX_VOCAB}"
+            )));
         }
         let control: Vec<ControlToken> = added
             .iter()
@@ -81,14 +86,19 @@ impl Tokenizer {
             let encoding = self.inner.encode_fast(text, false).map_err(broken)?;
             return Ok(encoding.get_ids().to_vec());
         }
-        let twins = Twins::choose(&self.guards, [text].into_iter())
-            .ok_or_else(|| Fail::user("the text uses every private-use character; remove some of them"))?;
+        let twins = Twins::choose(&self.guards, [text].into_iter()).ok_or_else(|| {
+            Fail::user("the text uses every private-use character; remove some of them")
+        })?;
         let marked = twins.mark(text, untrusted, false);
         // Without a normalizer the pieces keep their own characters; each text piece is normalised below, after its twins
         // are turned back (normalisation may combine '<' with what follows it).
-        let pieces = self.inner.get_added_vocabulary().extract_and_normalize(None::<&NormalizerWrapper>, &marked);
+        let pieces = self
+            .inner
+            .get_added_vocabulary()
+            .extract_and_normalize(None::<&NormalizerWrapper>, &marked);
         let mut ids = Vec::new();
-        for (piece, _, tokens) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None) {
+        for (piece, _, tokens) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None)
+        {
             match tokens {
                 Some(tokens) => ids.extend(tokens.iter().map(|t| t.id)),
                 None => ids.extend(self.encode_plain(&twins.unmark(piece))?),
@@ -101,7 +111,9 @@ impl Tokenizer {
     fn encode_plain(&self, text: &str) -> Result<Vec<u32>, Fail> {
         let mut pieces = PreTokenizedString::from(text);
         if let Some(normalizer) = self.inner.get_normalizer() {
-            pieces.normalize(|n| tokenizers::Normalizer::normalize(normalizer, n)).map_err(broken)?;
+            pieces
+                .normalize(|n| tokenizers::Normalizer::normalize(normalizer, n))
+                .map_err(broken)?;
         }
         if let Some(splitter) = self.inner.get_pre_tokenizer() {
             splitter.pre_tokenize(&mut pieces).map_err(broken)?;
@@ -113,7 +125,8 @@ impl Tokenizer {
 
     pub fn token_bytes(&self, id: u32) -> Vec<u8> {
         let Some(token) = self.inner.id_to_token(id) else { return Vec::new() };
-        let bytes: Option<Vec<u8>> = token.chars().map(|c| self.char_bytes.get(&c).copied()).collect();
+        let bytes: Option<Vec<u8>> =
+            token.chars().map(|c| self.char_bytes.get(&c).copied()).collect();
         bytes.unwrap_or_else(|| token.into_bytes())
     }
 
@@ -131,7 +144,9 @@ fn check_kind(inner: &tokenizers::Tokenizer) -> Result<(), Fail> {
         return Err(Fail::user("a tokenizer model other than BPE; Qwen models use byte-level BPE"));
     };
     if bpe.dropout.is_some_and(|p| p > 0.0) {
-        return Err(Fail::user("BPE dropout is on, which makes encoding random; set \"dropout\" to null"));
+        return Err(Fail::user(
+            "BPE dropout is on, which makes encoding random; set \"dropout\" to null",
+        ));
     }
     if !matches!(inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
         return Err(Fail::user("a decoder other than ByteLevel; Qwen models use byte-level BPE"));

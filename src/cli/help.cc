@@ -110,7 +110,9 @@ std::string OptionExplanation(const Option& option) {
   if (!option.ignored.empty()) out += (out.empty() ? "" : " ") + ("No effect: " + option.ignored);
   if (option.repeated) out += " May be repeated.";
   if (option.required) out += " Required.";
-  if (!option.default_text.empty()) out += " Default: " + option.default_text + ".";
+  if (option.default_text.empty()) return out;
+  out += " Default: " + option.default_text;
+  if (!out.ends_with('.')) out += '.';
   return out;
 }
 

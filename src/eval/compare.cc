@@ -105,8 +105,10 @@ std::string Figure(const std::optional<double>& value) {
   return value ? fmt::format("{:.4g}", *value) : "-";
 }
 
-// Reads both folders' headers before hours are spent on the first.
-void RequireComparable(const std::filesystem::path& a, const std::filesystem::path& b) {
+// Loads both models once (views into the files, little is read) before hours are spent on the
+// first.
+void RequireComparable(const std::filesystem::path& a, const std::filesystem::path& b,
+                       Emulate emulate) {
   const ModelReader first(a), second(b);
   RequireSupported(first.config(), a);
   RequireSupported(second.config(), b);
@@ -119,6 +121,8 @@ void RequireComparable(const std::filesystem::path& a, const std::filesystem::pa
     throw UserError("{} has {}, {} has {}; only a model and its quantized form can be compared.",
                     a.string(), shape(first.config()), b.string(), shape(second.config()));
   }
+  LoadModel(first, {.emulate = emulate});
+  LoadModel(second, {.emulate = emulate});
 }
 
 // The folder of the report; a folder that was made for nothing goes away again.
@@ -152,7 +156,7 @@ CompareReport Compare(const std::filesystem::path& a, const std::filesystem::pat
   report.data_description = dataset.description;
   report.max_tokens = options.tokens.max_tokens;
   report.metric = "VQA accuracy";
-  RequireComparable(a, b);
+  RequireComparable(a, b, options.engine.emulate);
   OutputDir out(options.out_dir);
   TokenCompare tokens(dataset, options.tokens, options.out_dir);
   {

@@ -117,7 +117,7 @@ export function KindChart(props: { report: Report; theme: string }) {
 }
 
 const klEdges = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10];
-const klLabels = ["< 1e-6", "1e-6", "1e-5", "1e-4", "0.001", "0.01", "0.1", "1", "≥ 10"];
+const klLabels = ["< −6", "−6", "−5", "−4", "−3", "−2", "−1", "0", "≥ 1"]; // powers of ten
 
 export function KlChart(props: { report: Report; theme: string }) {
   const counts = useMemo(() => {
@@ -134,7 +134,7 @@ export function KlChart(props: { report: Report; theme: string }) {
       ...frame(p),
       legend: { show: false },
       grid: { left: 8, right: 12, top: 28, bottom: 22, containLabel: true },
-      xAxis: categoryAxis(p, klLabels, { axisLabel: { color: p.muted, interval: 0, fontSize: 11 }, name: "nats", nameLocation: "middle", nameGap: 26, nameTextStyle: { color: p.muted } }),
+      xAxis: categoryAxis(p, klLabels, { axisLabel: { color: p.muted, interval: 0, fontSize: 11 }, name: "power of ten, in nats", nameLocation: "middle", nameGap: 26, nameTextStyle: { color: p.muted } }),
       yAxis: valueAxis(p, "tokens", { minInterval: 1 }),
       series: [{ name: "tokens", type: "bar", color: p.b, data: counts, barCategoryGap: "12%" }],
     }),
@@ -147,7 +147,7 @@ export function KlChart(props: { report: Report; theme: string }) {
       label="Histogram of KL divergence per token; the counts follow as a table"
       theme={props.theme}
       option={option}
-      head={["KL from", "tokens"]}
+      head={["KL from (power of ten)", "tokens"]}
       rows={klLabels.map((label, i) => [label, counts[i]])}
     />
   );
@@ -158,7 +158,7 @@ export function DivergenceChart(props: { report: Report; theme: string }) {
     const positions = props.report.samples.map((s) => s.first_divergence).filter((d) => d !== null);
     const last = Math.max(0, ...positions);
     const width = Math.max(1, Math.ceil((last + 1) / 16));
-    const bins = new Array<number>(Math.ceil((last + 1) / width)).fill(0);
+    const bins = new Array<number>(positions.length === 0 ? 0 : Math.ceil((last + 1) / width)).fill(0);
     for (const position of positions) bins[Math.floor(position / width)]++;
     const names = bins.map((_, i) => (width === 1 ? String(i + 1) : `${i * width + 1}–${(i + 1) * width}`));
     const never = props.report.samples.length - positions.length;

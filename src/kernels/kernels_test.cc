@@ -51,9 +51,10 @@ struct As {
 struct MatmulShape {
   size_t rows, n_out, k;
 };
-const MatmulShape kShapes[] = {{1, 1, 1},      {1, 8, 16},     {1, 37, 72},    {2, 9, 515},
-                               {3, 13, 1025},  {4, 6, 512},    {5, 7, 31},     {7, 50, 96},
-                               {16, 97, 1536}, {9, 100, 4304}, {131, 53, 700}, {24, 6, 2049}};
+const MatmulShape kShapes[] = {{1, 1, 1},      {1, 8, 16},   {12, 19, 600},  {13, 25, 300},
+                               {1, 37, 72},    {2, 9, 515},  {3, 13, 1025},  {4, 6, 512},
+                               {5, 7, 31},     {7, 50, 96},  {16, 97, 1536}, {9, 100, 4304},
+                               {131, 53, 700}, {24, 6, 2049}};
 
 class KernelsTest : public testing::TestWithParam<const char*> {
  protected:

@@ -36,7 +36,7 @@ inline __m128i LoadHalvesN(const uint16_t* p, size_t n) {
 struct V {
   using F = __m256;
   static constexpr size_t kLanes = 8;
-  static constexpr int kTileM = 3, kTileN = 4, kFewN = 4;       // 12 sums + 3 x + 1 w registers
+  static constexpr int kTileM = 3, kTileN = 4;                  // 12 sums + 3 x + 1 w registers
   static constexpr size_t kScoreBlocks = 1, kValueVectors = 2;  // 6 x 2 sums + 2 + 1 registers
   static inline F Zero() { return _mm256_setzero_ps(); }
   static inline F Set1(float v) { return _mm256_set1_ps(v); }
@@ -89,25 +89,24 @@ struct V {
     for (int i = 1; i < 8; ++i) top = lanes[i] > top ? lanes[i] : top;
     return top;
   }
+  static inline void Pin(F& v) { asm("" : "+x"(v)); }
   static inline float HSum(F a) {
     alignas(32) float out[8];
-    const F acc[8] = {a, Zero(), Zero(), Zero(), Zero(), Zero(), Zero(), Zero()};
-    Reduce8(acc, out);
+    const F zero = Zero();
+    Reduce8(a, zero, zero, zero, zero, zero, zero, zero, out);
     return out[0];
   }
-  // out[i] = sum of the lanes of acc[i].
-  static inline void Reduce8(const F* acc, float* out) {
-    F pair[4];
-    for (int i = 0; i < 4; ++i) {
-      pair[i] = _mm256_add_ps(_mm256_unpacklo_ps(acc[2 * i], acc[2 * i + 1]),
-                              _mm256_unpackhi_ps(acc[2 * i], acc[2 * i + 1]));
-    }
-    const F low = Quad(pair[0], pair[1]), high = Quad(pair[2], pair[3]);
+  // out[i] = sum of the lanes of the i-th vector.
+  static inline void Reduce8(F a, F b, F c, F d, F e, F f, F g, F h, float* out) {
+    const F low = Quad(Pair(a, b), Pair(c, d)), high = Quad(Pair(e, f), Pair(g, h));
     _mm256_storeu_ps(out, _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20),
                                         _mm256_permute2f128_ps(low, high, 0x31)));
   }
 
  private:
+  static inline F Pair(F a, F b) {
+    return _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+  }
   static inline F Quad(F a, F b) {
     const __m256d x = _mm256_castps_pd(a), y = _mm256_castps_pd(b);
     return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)),
@@ -117,15 +116,19 @@ struct V {
 
 // int8 widened to int16: vpmaddwd adds two exact products in 32 bits (the byte instruction
 // vpmaddubsw would saturate).
+// Sums are typed as 32-bit lanes throughout: with __m256i (64-bit lanes) gcc 12 copies and spills.
+// Unsigned, because they wrap.
+using U32x8 = uint32_t __attribute__((vector_size(32)));
+
 template <typename WT>
 struct Int8Dot {
   using X = int8_t;
   using W = WT;  // int8_t, or int16_t when widened before
   using Y = int32_t;
   using Vec = __m256i;
-  using Acc = __m256i;
+  using Acc = U32x8;
   static constexpr size_t kStep = 16, kBlockK = 1024;
-  static inline Acc Zero() { return _mm256_setzero_si256(); }
+  static inline Acc Zero() { return Acc{}; }
   static inline Vec Load(const int8_t* p) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
@@ -142,19 +145,17 @@ struct Int8Dot {
   static inline Vec LoadXN(const X* p, size_t n) { return LoadN(p, n); }
   static inline Vec LoadW(const W* p) { return Load(p); }
   static inline Vec LoadWN(const W* p, size_t n) { return LoadN(p, n); }
-  static inline Acc MulAdd(Vec x, Vec w, Acc acc) {
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(x, w));
+  static inline Acc MulAdd(Vec x, Vec w, Acc acc) { return acc + (Acc)_mm256_madd_epi16(x, w); }
+  static inline void Pin(Vec& v) { asm("" : "+x"(v)); }
+  static inline __m256i Pair(Acc a, Acc b) {
+    return _mm256_add_epi32(_mm256_unpacklo_epi32((__m256i)a, (__m256i)b),
+                            _mm256_unpackhi_epi32((__m256i)a, (__m256i)b));
   }
-  static inline void Reduce8(const Acc* acc, int32_t* out) {
-    Acc pair[4];
-    for (int i = 0; i < 4; ++i) {
-      pair[i] = _mm256_add_epi32(_mm256_unpacklo_epi32(acc[2 * i], acc[2 * i + 1]),
-                                 _mm256_unpackhi_epi32(acc[2 * i], acc[2 * i + 1]));
-    }
-    const Acc low = _mm256_add_epi32(_mm256_unpacklo_epi64(pair[0], pair[1]),
-                                     _mm256_unpackhi_epi64(pair[0], pair[1]));
-    const Acc high = _mm256_add_epi32(_mm256_unpacklo_epi64(pair[2], pair[3]),
-                                      _mm256_unpackhi_epi64(pair[2], pair[3]));
+  static inline __m256i Quad(__m256i a, __m256i b) {
+    return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+  }
+  static inline void Reduce8(Acc a, Acc b, Acc c, Acc d, Acc e, Acc f, Acc g, Acc h, int32_t* out) {
+    const __m256i low = Quad(Pair(a, b), Pair(c, d)), high = Quad(Pair(e, f), Pair(g, h));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
                         _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
                                          _mm256_permute2x128_si256(low, high, 0x31)));
@@ -166,8 +167,8 @@ struct Int8Dot {
 
 void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t n_out,
               size_t k_size, const float*, int32_t* y, size_t ldy) {
-  MatmulAny<Int8Dot<int8_t>, Int8Dot<int16_t>, 3, 4, 4>(x, ldx, rows, w, n_out, k_size, nullptr, y,
-                                                        ldy);
+  MatmulAny<Int8Dot<int8_t>, Int8Dot<int16_t>, 3, 4>(x, ldx, rows, w, n_out, k_size, nullptr, y,
+                                                     ldy);
 }
 
 }  // namespace

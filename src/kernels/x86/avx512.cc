@@ -25,7 +25,7 @@ inline __mmask16 FirstLanes(size_t n) { return static_cast<__mmask16>((1u << n) 
 struct V {
   using F = __m512;
   static constexpr size_t kLanes = 16;
-  static constexpr int kTileM = 4, kTileN = 6, kFewN = 8;       // 24 sums + 4 x + 1 w registers
+  static constexpr int kTileM = 3, kTileN = 8;                  // 24 sums + 3 x + 1 w registers
   static constexpr size_t kScoreBlocks = 4, kValueVectors = 4;  // 6 x 4 sums + 4 + 1 registers
   static inline F Zero() { return _mm512_setzero_ps(); }
   static inline F Set1(float v) { return _mm512_set1_ps(v); }
@@ -68,21 +68,17 @@ struct V {
   }
   static inline F TimesPow2(F a, F n) { return _mm512_scalef_ps(a, n); }
   static inline float HMax(F a) { return _mm512_reduce_max_ps(a); }
+  static inline void Pin(F& v) { asm("" : "+v"(v)); }
   static inline float HSum(F a) {
     alignas(32) float out[8];
-    const F acc[8] = {a, Zero(), Zero(), Zero(), Zero(), Zero(), Zero(), Zero()};
-    Reduce8(acc, out);
+    const F zero = Zero();
+    Reduce8(a, zero, zero, zero, zero, zero, zero, zero, out);
     return out[0];
   }
-  // out[i] = sum of the lanes of acc[i]: pairs of vectors are interleaved and added until each lane
-  // is one sum.
-  static inline void Reduce8(const F* acc, float* out) {
-    F pair[4];
-    for (int i = 0; i < 4; ++i) {
-      pair[i] = _mm512_add_ps(_mm512_unpacklo_ps(acc[2 * i], acc[2 * i + 1]),
-                              _mm512_unpackhi_ps(acc[2 * i], acc[2 * i + 1]));
-    }
-    const F low = Quad(pair[0], pair[1]), high = Quad(pair[2], pair[3]);
+  // out[i] = sum of the lanes of the i-th vector: pairs of vectors are interleaved and added until
+  // each lane is one sum.
+  static inline void Reduce8(F a, F b, F c, F d, F e, F f, F g, F h, float* out) {
+    const F low = Quad(Pair(a, b), Pair(c, d)), high = Quad(Pair(e, f), Pair(g, h));
     const F halves =
         _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
     const F sums = _mm512_add_ps(_mm512_shuffle_f32x4(halves, halves, 0x08),
@@ -91,6 +87,9 @@ struct V {
   }
 
  private:
+  static inline F Pair(F a, F b) {
+    return _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  }
   static inline F Quad(F a, F b) {
     const __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
     return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)),
@@ -101,14 +100,17 @@ struct V {
 // int8: vpdpbusd multiplies unsigned by signed bytes, so w goes in as w + 128 (sign bit flipped)
 // and 128 * sum(x) is taken off at the end. Four products are added in 32 bits without saturation,
 // so the sums are exact.
+// Sums are typed as int32 lanes throughout: with __m512i (int64 lanes) gcc 12 copies and spills.
+using I32x16 = int32_t __attribute__((vector_size(64)));
+
 struct Int8Dot {
   using X = int8_t;
   using W = int8_t;
   using Y = int32_t;
   using Vec = __m512i;
-  using Acc = __m512i;
+  using Acc = I32x16;
   static constexpr size_t kStep = 64, kBlockK = 2048;
-  static inline Acc Zero() { return _mm512_setzero_si512(); }
+  static inline Acc Zero() { return Acc{}; }
   static inline __mmask64 First(size_t n) { return (1ull << n) - 1ull; }  // n < 64
   static inline Vec LoadX(const X* p) { return _mm512_loadu_si512(p); }
   static inline Vec LoadXN(const X* p, size_t n) { return _mm512_maskz_loadu_epi8(First(n), p); }
@@ -119,21 +121,23 @@ struct Int8Dot {
   static inline Vec LoadWN(const W* p, size_t n) {
     return Flip(_mm512_maskz_loadu_epi8(First(n), p));
   }
-  static inline Acc MulAdd(Vec x, Vec w, Acc acc) { return _mm512_dpbusd_epi32(acc, w, x); }
-  static inline void Reduce8(const Acc* acc, int32_t* out) {
-    Acc pair[4];
-    for (int i = 0; i < 4; ++i) {
-      pair[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(acc[2 * i], acc[2 * i + 1]),
-                                 _mm512_unpackhi_epi32(acc[2 * i], acc[2 * i + 1]));
-    }
-    const Acc low = _mm512_add_epi32(_mm512_unpacklo_epi64(pair[0], pair[1]),
-                                     _mm512_unpackhi_epi64(pair[0], pair[1]));
-    const Acc high = _mm512_add_epi32(_mm512_unpacklo_epi64(pair[2], pair[3]),
-                                      _mm512_unpackhi_epi64(pair[2], pair[3]));
-    const Acc halves = _mm512_add_epi32(_mm512_shuffle_i32x4(low, high, 0x88),
-                                        _mm512_shuffle_i32x4(low, high, 0xdd));
-    const Acc sums = _mm512_add_epi32(_mm512_shuffle_i32x4(halves, halves, 0x08),
-                                      _mm512_shuffle_i32x4(halves, halves, 0x0d));
+  static inline Acc MulAdd(Vec x, Vec w, Acc acc) {
+    return (Acc)_mm512_dpbusd_epi32((__m512i)acc, w, x);
+  }
+  static inline void Pin(Vec& v) { asm("" : "+v"(v)); }
+  static inline __m512i Pair(Acc a, Acc b) {
+    return _mm512_add_epi32(_mm512_unpacklo_epi32((__m512i)a, (__m512i)b),
+                            _mm512_unpackhi_epi32((__m512i)a, (__m512i)b));
+  }
+  static inline __m512i Quad(__m512i a, __m512i b) {
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+  }
+  static inline void Reduce8(Acc a, Acc b, Acc c, Acc d, Acc e, Acc f, Acc g, Acc h, int32_t* out) {
+    const __m512i low = Quad(Pair(a, b), Pair(c, d)), high = Quad(Pair(e, f), Pair(g, h));
+    const __m512i halves = _mm512_add_epi32(_mm512_shuffle_i32x4(low, high, 0x88),
+                                            _mm512_shuffle_i32x4(low, high, 0xdd));
+    const __m512i sums = _mm512_add_epi32(_mm512_shuffle_i32x4(halves, halves, 0x08),
+                                          _mm512_shuffle_i32x4(halves, halves, 0x0d));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_castsi512_si256(sums));
   }
   static inline void WidenRow(const W* w, size_t n, W* out) { __builtin_memcpy(out, w, n); }
@@ -150,7 +154,7 @@ int32_t SumRow(const int8_t* x, size_t n) {
 
 void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t n_out,
               size_t k_size, const float*, int32_t* y, size_t ldy) {
-  MatmulAny<Int8Dot, Int8Dot, 4, 6, 8>(x, ldx, rows, w, n_out, k_size, nullptr, y, ldy);
+  MatmulAny<Int8Dot, Int8Dot, 3, 8>(x, ldx, rows, w, n_out, k_size, nullptr, y, ldy);
   for (size_t m = 0; m < rows; ++m) {
     const uint32_t excess = static_cast<uint32_t>(SumRow(x + m * ldx, k_size)) * 128u;
     int32_t* row = y + m * ldy;

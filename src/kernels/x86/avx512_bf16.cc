@@ -31,14 +31,10 @@ struct Bf16Dot {
   static inline Vec LoadW(const W* p) { return LoadX(p); }
   static inline Vec LoadWN(const W* p, size_t n) { return LoadXN(p, n); }
   static inline Acc MulAdd(Vec x, Vec w, Acc acc) { return _mm512_dpbf16_ps(acc, x, w); }
+  static inline void Pin(Vec& v) { asm("" : "+v"(v)); }
   // As V::Reduce8 of avx512.cc.
-  static inline void Reduce8(const Acc* acc, float* out) {
-    Acc pair[4];
-    for (int i = 0; i < 4; ++i) {
-      pair[i] = _mm512_add_ps(_mm512_unpacklo_ps(acc[2 * i], acc[2 * i + 1]),
-                              _mm512_unpackhi_ps(acc[2 * i], acc[2 * i + 1]));
-    }
-    const Acc low = Quad(pair[0], pair[1]), high = Quad(pair[2], pair[3]);
+  static inline void Reduce8(Acc a, Acc b, Acc c, Acc d, Acc e, Acc f, Acc g, Acc h, float* out) {
+    const Acc low = Quad(Pair(a, b), Pair(c, d)), high = Quad(Pair(e, f), Pair(g, h));
     const Acc halves =
         _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
     const Acc sums = _mm512_add_ps(_mm512_shuffle_f32x4(halves, halves, 0x08),
@@ -50,6 +46,9 @@ struct Bf16Dot {
   }
 
  private:
+  static inline Acc Pair(Acc a, Acc b) {
+    return _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  }
   static inline Acc Quad(Acc a, Acc b) {
     const __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
     return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)),
@@ -59,7 +58,7 @@ struct Bf16Dot {
 
 void MatmulBf16(const uint16_t* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out,
                 size_t k_size, const float* bias, float* y, size_t ldy) {
-  MatmulAny<Bf16Dot, Bf16Dot, 4, 6, 8>(x, ldx, rows, w, n_out, k_size, bias, y, ldy);
+  MatmulAny<Bf16Dot, Bf16Dot, 3, 8>(x, ldx, rows, w, n_out, k_size, bias, y, ldy);
 }
 
 }  // namespace

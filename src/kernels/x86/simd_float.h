@@ -50,7 +50,10 @@ struct FloatDot {
   static inline Vec LoadW(const W* p) { return LoadAs<V>(p); }
   static inline Vec LoadWN(const W* p, size_t n) { return LoadAsN<V>(p, n); }
   static inline Acc MulAdd(Vec x, Vec w, Acc acc) { return V::Fma(x, w, acc); }
-  static inline void Reduce8(const Acc* acc, float* out) { V::Reduce8(acc, out); }
+  static inline void Pin(Vec& v) { V::Pin(v); }
+  static inline void Reduce8(Acc a, Acc b, Acc c, Acc d, Acc e, Acc f, Acc g, Acc h, float* out) {
+    V::Reduce8(a, b, c, d, e, f, g, h, out);
+  }
   // For policies with W = float: a row of narrower elements widened.
   template <typename Narrow>
   static inline void WidenRow(const Narrow* w, size_t n, float* out) {
@@ -63,8 +66,8 @@ struct FloatDot {
 template <typename V, typename X, typename W>
 inline void FloatMatmul(const X* x, size_t ldx, size_t rows, const W* w, size_t n_out,
                         size_t k_size, const float* bias, float* y, size_t ldy) {
-  MatmulAny<FloatDot<V, X, W>, FloatDot<V, X, float>, V::kTileM, V::kTileN, V::kFewN>(
-      x, ldx, rows, w, n_out, k_size, bias, y, ldy);
+  MatmulAny<FloatDot<V, X, W>, FloatDot<V, X, float>, V::kTileM, V::kTileN>(x, ldx, rows, w, n_out,
+                                                                            k_size, bias, y, ldy);
 }
 
 template <typename V>

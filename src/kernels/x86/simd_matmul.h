@@ -11,7 +11,8 @@
 //
 // D provides: X, W (element types), Y (float or int32_t), Vec, Acc, kStep (elements of k in a Vec),
 // kBlockK, Zero, LoadX, LoadXN, LoadW, LoadWN (N: the first n elements, the rest zero), MulAdd,
-// Reduce8 (8 Acc to 8 Y in a fixed tree), WidenRow (a row of stored weights to W).
+// Reduce8 (8 Acc to 8 Y in a fixed tree), Pin (a vector stays in its register), WidenRow (a row of
+// stored weights to W).
 
 // out[kM * kN, padded to 8] = sums over [0, n) of the tile whose rows start at x + m * ldx and w +
 // j * ldw.
@@ -28,10 +29,12 @@ template <typename D, int kM, int kN, size_t... M, size_t... I>
     ((acc[sizeof...(I) + P] = D::Zero()), ...);
   };
   clear(std::make_index_sequence<kPadded - sizeof...(I)>{});
-  // Column j of the tile: one w vector against all x vectors.
-  const auto column = [&](auto j_constant, const typename D::Vec* xv, const typename D::Vec wv)
+  // Column j of the tile: one w vector against all x vectors. Pin keeps the compiler from loading
+  // it once per multiply-add instead of once.
+  const auto column = [&](auto j_constant, const typename D::Vec* xv, typename D::Vec wv)
                           __attribute__((always_inline)) {
                             constexpr size_t j = decltype(j_constant)::value;
+                            D::Pin(wv);
                             ((acc[M * kN + j] = D::MulAdd(xv[M], wv, acc[M * kN + j])), ...);
                           };
   const auto columns = [&]<size_t... J>(std::index_sequence<J...>, const typename D::Vec* xv,
@@ -50,7 +53,9 @@ template <typename D, int kM, int kN, size_t... M, size_t... I>
             [&](const typename D::W* row) { return D::LoadWN(row + k, n - k); });
   }
   const auto reduce = [&]<size_t... G>(std::index_sequence<G...>) __attribute__((always_inline)) {
-    (D::Reduce8(acc + 8 * G, out + 8 * G), ...);
+    (D::Reduce8(acc[8 * G], acc[8 * G + 1], acc[8 * G + 2], acc[8 * G + 3], acc[8 * G + 4],
+                acc[8 * G + 5], acc[8 * G + 6], acc[8 * G + 7], out + 8 * G),
+     ...);
   };
   reduce(std::make_index_sequence<kPadded / 8>{});
 }
@@ -64,7 +69,11 @@ void Tile(const typename D::X* x, size_t ldx, const typename D::W* w, size_t ldw
                       w, ldw, n, out);
   for (int m = 0; m < kM; ++m) {
     typename D::Y* row = y + static_cast<size_t>(m) * ldy;
-    for (int j = 0; j < kN; ++j) row[j] = first ? out[m * kN + j] : row[j] + out[m * kN + j];
+    if (first) {
+      for (int j = 0; j < kN; ++j) row[j] = out[m * kN + j];
+    } else {
+      for (int j = 0; j < kN; ++j) row[j] += out[m * kN + j];
+    }
   }
 }
 
@@ -85,18 +94,21 @@ inline void AddBias(const float* bias, size_t rows, size_t n_out, Y* y, size_t l
   }
 }
 
-// Few rows (<= kM): the limit is reading w, which is used as it is stored and widened in registers.
+// Few rows: the limit is reading w, which is used as it is stored and widened in registers.
 template <typename D, int kM, int kN>
 void MatmulFewRows(const typename D::X* x, size_t ldx, size_t rows, const typename D::W* w,
                    size_t n_out, size_t k_size, typename D::Y* y, size_t ldy) {
-  for (size_t n = 0; n < n_out;) {
-    const size_t width = n + kN <= n_out ? kN : 1;
+  for (size_t n = 0, width; n < n_out; n += width) {
+    width = n + kN <= n_out ? kN : 1;
     const auto tile_rows = width == kN ? TileRows<D, kM, kN> : TileRows<D, kM, 1>;
     for (size_t k = 0; k < k_size || k == 0; k += D::kBlockK) {
       const size_t count = k_size - k < D::kBlockK ? k_size - k : D::kBlockK;
-      tile_rows(rows, x + k, ldx, w + n * k_size + k, k_size, count, k == 0, y + n, ldy);
+      for (size_t m = 0; m < rows; m += kM) {
+        const size_t height = rows - m < kM ? rows - m : kM;
+        tile_rows(height, x + m * ldx + k, ldx, w + n * k_size + k, k_size, count, k == 0,
+                  y + m * ldy + n, ldy);
+      }
     }
-    n += width;
   }
 }
 
@@ -132,16 +144,15 @@ void MatmulManyRows(const typename D::X* x, size_t ldx, size_t rows, const typen
   }
 }
 
-// kM x kN is the tile that fills the registers; kFewN the width for 2 and 3 rows.
-template <typename D, typename Wide, int kM, int kN, int kFewN>
+// kM x kN is the tile that fills the registers.
+template <typename D, typename Wide, int kM, int kN>
 void MatmulAny(const typename D::X* x, size_t ldx, size_t rows, const typename D::W* w,
                size_t n_out, size_t k_size, const float* bias, typename D::Y* y, size_t ldy) {
   static_assert(D::kBlockK == Wide::kBlockK && D::kStep == Wide::kStep);
+  constexpr size_t kFewRows = 12;  // from here on, widening a tile of w once pays
   if (rows == 1) {
     MatmulFewRows<D, 1, 8>(x, ldx, rows, w, n_out, k_size, y, ldy);
-  } else if (rows <= 3) {
-    MatmulFewRows<D, 3, kFewN>(x, ldx, rows, w, n_out, k_size, y, ldy);
-  } else if (rows <= kM) {
+  } else if (rows <= kFewRows) {
     MatmulFewRows<D, kM, kN>(x, ldx, rows, w, n_out, k_size, y, ldy);
   } else {
     MatmulManyRows<D, Wide, kM, kN>(x, ldx, rows, w, n_out, k_size, y, ldy);

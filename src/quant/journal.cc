@@ -53,6 +53,12 @@ Journal::Journal(const std::filesystem::path& path, const std::string& fingerpri
   }
 }
 
+std::string Journal::FingerprintOf(const std::filesystem::path& path) {
+  size_t kept = 0;
+  const auto lines = CompleteLines(ReadFile(path, kMaxJournalBytes), &kept);
+  return lines.empty() ? "" : lines.front();
+}
+
 Journal::~Journal() { close(fd_); }
 
 void Journal::Append(const std::string& entry) {

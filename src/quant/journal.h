@@ -16,6 +16,7 @@ class Journal {
   // Opens or starts the journal. `fingerprint` is one line of text. Errors: UserError when an
   // existing journal has another fingerprint (says what to do), ResourceError.
   Journal(const std::filesystem::path& path, const std::string& fingerprint);
+  static std::string FingerprintOf(const std::filesystem::path& path);  // "" when its line is torn
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;

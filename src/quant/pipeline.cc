@@ -51,6 +51,13 @@ class QuantizeRun {
         needs_data_(plan.AnyOf(LinearType::kStatic) || !data.samples.empty()),
         store_(folder_.dir(), config_) {}
 
+  // Bad input is not mended by running the same command again: nothing is kept unless blocks are finished.
+  void Discard() {
+    progress_.reset();
+    writer_.reset();
+    folder_.Discard();
+  }
+
   QuantReport Run() {
     started_ = Clock::now();
     report_.source = reader_.dir().filename().empty() ? reader_.dir().parent_path().filename().string()
@@ -586,7 +593,13 @@ QuantReport RunQuantize(const ModelReader& reader, const QuantPlan& plan, const 
     throw UserError("the plan has static linears, whose activation ranges come from data: give pictures with --calib, or "
                     "--layers '*=dynamic' where the target allows it.");
   }
-  return QuantizeRun(reader, plan, data, options).Run();
+  QuantizeRun run(reader, plan, data, options);
+  try {
+    return run.Run();
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kUser || error.kind() == ErrorKind::kFormat) run.Discard();
+    throw;
+  }
 }
 
 }  // namespace ingot

@@ -156,6 +156,7 @@ TEST_F(PipelineTest, ClearErrors) {
   WriteFileAtomically(dir_ / "pictures" / "broken.png", whole.substr(0, whole.size() / 2));
   EXPECT_THAT(error_of([&] { Run("bad", Target::kAscend); }), HasSubstr("--skip-bad-images"));
   EXPECT_FALSE(fs::exists(dir_ / "bad"));
+  EXPECT_FALSE(fs::exists(WorkDir(dir_ / "bad")));
 }
 
 }  // namespace

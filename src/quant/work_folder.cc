@@ -15,6 +15,15 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kJournalName[] = "ingot_journal.jsonl";
+constexpr uint64_t kMaxJournalBytes = 256u << 20;
+
+bool HasFinishedBlock(const fs::path& journal) {
+  const std::string text = ReadFile(journal, kMaxJournalBytes);
+  for (size_t at = 0; (at = text.find("{\"done\":\"", at)) != std::string::npos; ++at) {
+    if (text.compare(at, 17, "{\"done\":\"prepare\"") != 0) return true;
+  }
+  return false;
+}
 
 void RequireEmpty(const fs::path& out_dir) {
   std::error_code error;
@@ -37,6 +46,15 @@ void RequireOwn(const fs::path& dir) {
                     dir.string());
   }
   for (const auto& file : ListFiles(dir)) fs::remove(file);
+}
+
+// An unfinished run of another command that has not finished a block yet (say, it stopped at a bad picture) must not stand
+// in the way of the corrected command.
+void DropWorthless(const fs::path& dir, const std::string& fingerprint) {
+  const fs::path journal = dir / kJournalName;
+  if (!fs::exists(journal) || Journal::FingerprintOf(journal) == fingerprint || HasFinishedBlock(journal)) return;
+  fs::remove_all(dir);
+  fs::create_directories(dir);
 }
 
 // Weight files that an interrupted commit had already given their final names go back to the writer.
@@ -65,6 +83,7 @@ WorkFolder::WorkFolder(const fs::path& out_dir, const std::string& fingerprint)
                         dir_.string(), error.message());
   }
   RequireOwn(dir_);
+  DropWorthless(dir_, fingerprint);
   journal_ = std::make_unique<Journal>(dir_ / kJournalName, fingerprint);
   if (journal_->resumed()) TakeBackCommitted(dir_);
 }
@@ -79,6 +98,13 @@ void WorkFolder::Publish() {
     throw ResourceError("{}: the finished folder cannot be renamed to {}: {}. Rename it by hand; it is complete.",
                         dir_.string(), out_dir_.string(), error.message());
   }
+}
+
+void WorkFolder::Discard() {
+  if (journal_ != nullptr && HasFinishedBlock(journal_->path())) return;
+  journal_.reset();
+  std::error_code ignored;
+  fs::remove_all(dir_, ignored);
 }
 
 }  // namespace ingot

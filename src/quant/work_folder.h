@@ -22,6 +22,8 @@ class WorkFolder {
   const Journal& journal() const { return *journal_; }
   bool resumed() const { return journal_->resumed(); }
   void Publish();
+  // Removes the folder unless a block is finished in it. The object is spent afterwards.
+  void Discard();
 
  private:
   std::filesystem::path out_dir_, dir_;

@@ -18,9 +18,8 @@
 namespace ingot {
 
 // Operand of a matrix product: rows of `ld` elements.
-//   y[m * ldy + n] = sum_k x[m * ldx + k] w[n * k_size + k] (+ bias[n]),  m < rows, n < n_out, k <
-//   k_size.
-// bias may be null. y must not overlap the inputs.
+//   y[m * ldy + n] = sum_k x[m * ldx + k] w[n * k_size + k] (+ bias[n])
+// for m < rows, n < n_out, k < k_size. bias may be null. y must not overlap the inputs.
 template <typename X, typename W, typename Y>
 using MatmulFn = void (*)(const X* x, size_t ldx, size_t rows, const W* w, size_t n_out,
                           size_t k_size, const float* bias, Y* y, size_t ldy);
@@ -34,8 +33,8 @@ struct AttentionArgs {
   const int32_t* n_keys = nullptr;  // [n_rows], each >= 1
   size_t head_dim = 0;
   float scale = 1.0f;
-  const void* keys =
-      nullptr;  // [blocks of 16 keys][head_dim][16]; the tail of the last block may hold anything
+  // [blocks of 16 keys][head_dim][16]; the tail of the last block may hold anything
+  const void* keys = nullptr;
   const void* values = nullptr;  // [keys][head_dim]
   float* scratch = nullptr;      // n_rows * AttentionScratchStride(largest n_keys)
 };
@@ -73,9 +72,9 @@ struct KernelTable {
   void (*softmax)(float* x, size_t n) = nullptr;  // in place, n >= 1
   // y[i] = silu(gate[i]) * up[i]; y may be gate.
   void (*silu_mul)(const float* gate, const float* up, size_t n, float* y) = nullptr;
-  void (*gelu_tanh)(float* x,
-                    size_t n) = nullptr;  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
-  void (*gelu_erf)(float* x, size_t n) = nullptr;  // 0.5 x (1 + erf(x / sqrt 2))
+  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), and 0.5 x (1 + erf(x / sqrt 2)); in place.
+  void (*gelu_tanh)(float* x, size_t n) = nullptr;
+  void (*gelu_erf)(float* x, size_t n) = nullptr;
   // Rotates the heads of one token: pairs (j, j + half) of each head of 2 * half values.
   void (*rope)(float* x, size_t n_heads, const float* cos, const float* sin, size_t half) = nullptr;
   void (*add)(float* x, const float* y, size_t n) = nullptr;  // x += y

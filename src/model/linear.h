@@ -3,8 +3,7 @@
 // scales follow one formula (Ascend/msmodelslim:
 // docs/zh/user_guide/quantization_formats/ascendv1.md):
 //   x_q[k] = clamp(rne(x[k] / s[k]) + z[k], -128, 127)
-//   y[n]   = (sum_k Wq[n,k] x_q[k] + quant_bias[n]) deq[n] (+ bias[n])          with an exact int32
-//   sum
+//   y[n]   = (sum_k Wq[n,k] x_q[k] + quant_bias[n]) deq[n] (+ bias[n]), the sum exact in int32
 // A linear is a plain value: to run a block with other weights, assign to its members.
 #pragma once
 
@@ -65,12 +64,11 @@ void RunLinears(std::span<const LinearOutput> linears, const float* x, int64_t r
 void QuantizeInput(const Linear& linear, const float* x, int64_t rows, int8_t* codes,
                    float* row_scales);
 
-// Reproduces a runtime's own rounding of the stored parameters when a W8A8 linear is loaded
-// (docs/emulation.md).
-//   k310: deq rounded to F16 (golden-stick) or cut to its top 19 bits (Ascend, I64); input scale s
-//   rounded to F16, and for
-//         Ascend r = F16(1 / F16(s)) multiplied.
-//   k910: golden-stick: s rounded to BF16; Ascend: r = BF16(1 / BF16(s)) multiplied.
+// Reproduces an engine's own rounding of the stored parameters when a W8A8 linear is loaded.
+//   k310, golden-stick: deq rounded to F16, input scale s rounded to F16.
+//   k310, Ascend: I64 deq cut to its top 19 bits; x times r = F16(1 / F16(s)).
+//   k910, golden-stick: s rounded to BF16.
+//   k910, Ascend: x times r = BF16(1 / BF16(s)).
 // compressed-tensors and dynamic linears are computed as stored.
 enum class Emulate { kNone, k310, k910 };
 Emulate ParseEmulate(std::string_view name);  // none|310|310p|910|910b; UserError otherwise

@@ -223,6 +223,12 @@ void ModelReader::Drop(std::string_view name) const {
   file.Drop(file.tensors()[tensor]);
 }
 
+void ModelReader::DropPages(std::string_view name, uint64_t first_byte, uint64_t n_bytes) const {
+  size_t tensor = 0;
+  const SafetensorsFile& file = FileOf(name, &tensor);
+  file.DropPages(file.tensors()[tensor], first_byte, n_bytes);
+}
+
 void ModelReader::Prefetch(std::string_view name) const {
   size_t tensor = 0;
   const SafetensorsFile& file = FileOf(name, &tensor);

@@ -44,6 +44,7 @@ class ModelReader {
   TensorView View(
       std::string_view name) const;  // FormatError when absent: names folder, tensor, remedy
   void Drop(std::string_view name) const;
+  void DropPages(std::string_view name, uint64_t first_byte, uint64_t n_bytes) const;
   void Prefetch(std::string_view name) const;
   uint64_t data_bytes() const;
 

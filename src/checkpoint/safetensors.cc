@@ -69,6 +69,11 @@ void SafetensorsFile::Drop(const TensorInfo& info) const {
   aligned_->by_offset.erase(info.offset);
 }
 
+void SafetensorsFile::DropPages(const TensorInfo& info, uint64_t first_byte,
+                                uint64_t n_bytes) const {
+  file_.Drop(file_.bytes().subspan(info.offset, info.nbytes).subspan(first_byte, n_bytes));
+}
+
 void SafetensorsFile::Prefetch(const TensorInfo& info) const {
   file_.Prefetch(file_.bytes().subspan(info.offset, info.nbytes));
 }

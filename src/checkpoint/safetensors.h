@@ -45,6 +45,8 @@ class SafetensorsFile {
   TensorView View(const TensorInfo& info) const;
   TensorView View(std::string_view name) const;  // FormatError when absent
   void Drop(const TensorInfo& info) const;
+  // Gives back the pages of some of its bytes; views stay valid (the pages are read again on use).
+  void DropPages(const TensorInfo& info, uint64_t first_byte, uint64_t n_bytes) const;
   void Prefetch(const TensorInfo& info) const;
   uint64_t file_size() const { return file_.bytes().size(); }
   uint64_t data_bytes() const { return data_bytes_; }

@@ -16,6 +16,7 @@
 namespace ingot {
 namespace {
 
+constexpr size_t kCopyBytes = size_t{32} << 20;
 constexpr int64_t kCastElements = int64_t{1}
                                   << 22;  // one piece of a cast: bounded memory for embeddings
 constexpr uint64_t kMaxConfigBytes = 64u << 20;
@@ -173,6 +174,17 @@ void FolderWriter::WriteParameter(const LayoutTensor& planned, const QuantizedLi
   throw InternalError("{}: what to write is not known", planned.name);
 }
 
+// In pieces, each given back to the system: an embedding of a gigabyte does not count as memory.
+void FolderWriter::CopyTensor(const std::string& name, const std::string& source_name,
+                              std::span<const std::byte> bytes) {
+  for (size_t first = 0; first < bytes.size(); first += kCopyBytes) {
+    const auto part = bytes.subspan(first, std::min(kCopyBytes, bytes.size() - first));
+    writer_->WritePart(name, first, part);
+    source_.DropPages(source_name, first, part.size());
+  }
+  writer_->MarkWritten(name);
+}
+
 void FolderWriter::WriteFloat(const std::string& name) {
   const LayoutTensor& planned = Planned(name);
   const std::string source_name = SourceName(source_, name);
@@ -183,7 +195,7 @@ void FolderWriter::WriteFloat(const std::string& name) {
         "again.",
         source_.dir().string(), source_name, ShapeText(view.shape), ShapeText(planned.shape));
   }
-  if (view.dtype == planned.dtype) return writer_->Write(name, view);
+  if (view.dtype == planned.dtype) return CopyTensor(name, source_name, view.bytes);
   const int64_t total = view.elements();
   const size_t size = DTypeSize(planned.dtype);
   bool warned = false;
@@ -206,6 +218,8 @@ void FolderWriter::WriteFloat(const std::string& name) {
     }
     const Tensor cast = FromFloats(values, planned.dtype, {static_cast<int64_t>(values.size())});
     writer_->WritePart(name, static_cast<uint64_t>(first) * size, cast.bytes());
+    const auto source_size = static_cast<uint64_t>(DTypeSize(view.dtype));
+    source_.DropPages(source_name, static_cast<uint64_t>(first) * source_size, values.size() * source_size);
   }
   writer_->MarkWritten(name);
 }

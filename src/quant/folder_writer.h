@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,8 @@ class FolderWriter {
   const std::filesystem::path& dir() const { return dir_; }
 
  private:
+  void CopyTensor(const std::string& name, const std::string& source_name,
+                  std::span<const std::byte> bytes);
   LinearType TypeOf(const LinearSpec& spec) const;
   const LayoutTensor& Planned(const std::string& name) const;
   void WriteParameter(const LayoutTensor& planned, const QuantizedLinear& linear);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "check/check.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "check/checks.h"
@@ -56,6 +58,54 @@ CheckReport CheckFolder(const std::filesystem::path& dir, const CheckOptions& op
   report.engines = JudgeEngines(folder, findings);
   findings.MoveInto(&report);
   return report;
+}
+
+void AddRunFailure(const std::string& error, CheckReport* report) {
+  const Rule& rule = Rules()[kAnswersRule];
+  report->findings.push_back({kAnswersRule, std::string(rule.id), Severity::kError, report->dir.string(), error,
+                              "the model does not even start", std::string(rule.remedy)});
+  SortFindings(&report->findings);
+}
+
+namespace {
+
+// A quantized model follows its source nearly always; half is what a wrong factor in one layer leaves.
+constexpr double kGarbageAgreement = 0.5, kPoorAgreement = 0.8;
+constexpr int64_t kEnoughTokens = 8;
+
+void AddAgreement(const SourceAgreement& agreement, CheckReport* report) {
+  const double share = static_cast<double>(agreement.n_same) / static_cast<double>(std::max<int64_t>(agreement.n_tokens, 1));
+  const std::string text = fmt::format("chooses the float model's next token in {} of {} places ({:.0f} %)", agreement.n_same,
+                                       agreement.n_tokens, 100 * share);
+  if (agreement.n_tokens < kEnoughTokens || share >= kPoorAgreement) {
+    report->facts.push_back(text);
+    return;
+  }
+  const Rule& rule = Rules()[kAnswersRule];
+  report->findings.push_back({kAnswersRule, std::string(rule.id),
+                              share < kGarbageAgreement ? Severity::kError : Severity::kWarning, report->dir.string(), text,
+                              "the folder is another model than its source", std::string(rule.remedy)});
+}
+
+}  // namespace
+
+void AddAnswers(std::span<const GeneratedText> answers, const std::optional<SourceAgreement>& agreement, CheckReport* report) {
+  const Rule& rule = Rules()[kAnswersRule];
+  const GarbageReport verdict = JudgeTexts(answers);
+  for (const GeneratedText& answer : answers) {
+    report->facts.push_back(fmt::format("answer to the {}: \"{}\"", answer.prompt_name, Printable(answer.text, 120)));
+  }
+  if (agreement) AddAgreement(*agreement, report);
+  if (verdict.verdict == GarbageVerdict::kFine) {
+    report->facts.push_back(fmt::format("{} answers look like text (mean entropy at most {:.2f} of the largest possible)",
+                                        answers.size(), verdict.mean_entropy_share));
+  }
+  const bool garbage = verdict.verdict == GarbageVerdict::kGarbage;
+  for (const std::string& reason : verdict.reasons) {
+    report->findings.push_back({kAnswersRule, std::string(rule.id), garbage ? Severity::kError : Severity::kWarning,
+                                report->dir.string(), reason, std::string(rule.why), std::string(rule.remedy)});
+  }
+  SortFindings(&report->findings);
 }
 
 }  // namespace ingot

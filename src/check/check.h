@@ -6,9 +6,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "check/garbage.h"
 #include "checkpoint/quant_format.h"
 
 namespace ingot {
@@ -59,6 +62,14 @@ struct CheckReport {
 
 // Errors: UserError only when `dir` (or `source`) is no readable folder. Everything else is a finding.
 CheckReport CheckFolder(const std::filesystem::path& dir, const CheckOptions& options);
+
+// How often the folder chooses the float model's next token when it is led along the float model's answers.
+struct SourceAgreement {
+  int64_t n_tokens = 0, n_same = 0;
+};
+// Judges generated answers and adds what they show (rule 25). An error that kept the model from answering is given as text.
+void AddAnswers(std::span<const GeneratedText> answers, const std::optional<SourceAgreement>& agreement, CheckReport* report);
+void AddRunFailure(const std::string& error, CheckReport* report);
 
 std::string CheckReportText(const CheckReport& report);
 std::string CheckReportJson(const CheckReport& report);

@@ -382,6 +382,16 @@ std::vector<Mutation> ConfigMutations() {
        OnTensors([](Tensors& t) { t.at("model.visual.blocks.0.attn.qkv.bias").As<float>()[0] = INFINITY; }), {16}},
       {"float tensor that is not the source's", 23, kE, "v0",
        OnTensors([](Tensors& t) { t.at("model.visual.pos_embed.weight").As<uint16_t>()[0] ^= 0x40; }), {}, "", true},
+      {"codes taken for weights", 23, kE, "float",
+       [](const fs::path& dir) {
+         const fs::path file = dir / "model-00001-of-00003.safetensors";
+         Tensors tensors = ReadTensors(file);
+         auto& [name, tensor] = *std::find_if(tensors.begin(), tensors.end(), [](const auto& item) {
+           return item.first.ends_with("_proj.weight") || item.first.ends_with("fc1.weight");
+         });
+         for (uint16_t& value : tensor.As<uint16_t>()) value = F32ToBf16(value % 100);
+         WriteTensors(file, tensors);
+       }, {}, "not the source's", true},
       {"smoothed model", 23, kN, "v0", OnTensors([](Tensors& t) {
          t.at(kLayer + "input_layernorm.weight").As<uint16_t>()[0] ^= 0x40;
        }), {}, "", true},
@@ -437,7 +447,34 @@ TEST(CheckMutations, EveryRuleIsBroken) {
   for (const auto& table : {FileMutations(), LabelMutations(), LinearMutations(), ConfigMutations()}) {
     for (const Mutation& mutation : table) rules.insert(mutation.rule);
   }
+  rules.insert(kAnswersRule);  // TEST(Check, AnswersBecomeFindings)
   for (int rule = 0; rule <= kNumRules; ++rule) EXPECT_TRUE(rules.count(rule)) << rule;
+}
+
+TEST(Check, AnswersBecomeFindings) {
+  GeneratedText good, bad;
+  good.prompt_name = bad.prompt_name = "question";
+  good.text = "A short and ordinary answer.";
+  good.steps.resize(5);
+  good.stopped = true;
+  for (int64_t i = 0; i < 5; ++i) good.steps[static_cast<size_t>(i)].token = i;
+  bad.text = "the the the";
+  bad.steps.resize(40);
+  const auto run = [](const GeneratedText& answer, std::optional<SourceAgreement> agreement) {
+    CheckReport report;
+    AddAnswers({&answer, 1}, agreement, &report);
+    return report;
+  };
+  EXPECT_TRUE(run(good, std::nullopt).findings.empty());
+  EXPECT_FALSE(run(bad, std::nullopt).sound());
+  EXPECT_EQ(run(bad, std::nullopt).findings[0].rule, kAnswersRule);
+  EXPECT_TRUE(run(good, SourceAgreement{50, 49}).findings.empty());
+  EXPECT_EQ(run(good, SourceAgreement{50, 35}).Count(Severity::kWarning), 1);
+  EXPECT_FALSE(run(good, SourceAgreement{50, 10}).sound());
+  EXPECT_TRUE(run(good, SourceAgreement{3, 0}).sound());  // too few tokens to judge
+  CheckReport failed;
+  AddRunFailure("tokenizer.json: is missing", &failed);
+  EXPECT_FALSE(failed.sound());
 }
 
 TEST(Check, RuleNumbersAndNamesAreStable) {

@@ -318,8 +318,10 @@ void LinearChecker::Summarize() {
                                 100 * totals_.worst_identity, totals_.worst_identity_module));
   }
   if (!is_310()) return;
-  findings_->Fact(fmt::format("deq_scale in float16 (310P): at most {:.3g} % off ({}); {} of {} rows are subnormal",
-                              100 * totals_.worst_f16, totals_.worst_f16_module, totals_.subnormal_rows, totals_.rows));
+  const std::string off = totals_.worst_f16 == 0 ? "exact" : fmt::format("at most {:.3g} % off ({})", 100 * totals_.worst_f16,
+                                                                         totals_.worst_f16_module);
+  findings_->Fact(fmt::format("deq_scale in float16 (310P): {}; {} of {} rows are subnormal", off, totals_.subnormal_rows,
+                              totals_.rows));
   if (totals_.subnormal_rows > 0 && totals_.worst_f16 > 0.005) {
     findings_->Add({18, Severity::kWarning, totals_.worst_f16_module,
                     fmt::format("deq_scale loses up to {:.3g} % in float16; {} rows lie below 2^-14", 100 * totals_.worst_f16,

@@ -65,6 +65,8 @@ const std::array<Rule, kNumRules + 1>& Rules() {
       {24, "ct-ignore", "compressed-tensors: every linear is quantized or ignored",
        "vLLM looks for scales that are not there, or takes codes for float weights",
        "Quantize again with --target compressed-tensors."},
+      {25, "answers", "generated text is text (check --run)", "this is what users of the server would get",
+       "See the other findings; compare with the float model (ingot compare) to find the layer."},
   }};
   return kRules;
 }
@@ -90,10 +92,14 @@ int Findings::ErrorsOf(int rule) const {
   return it == counts_.end() ? 0 : it->second;
 }
 
-void Findings::MoveInto(CheckReport* report) {
-  std::stable_sort(findings_.begin(), findings_.end(), [](const Finding& a, const Finding& b) {
+void SortFindings(std::vector<Finding>* findings) {
+  std::stable_sort(findings->begin(), findings->end(), [](const Finding& a, const Finding& b) {
     return a.severity != b.severity ? a.severity > b.severity : a.rule < b.rule;
   });
+}
+
+void Findings::MoveInto(CheckReport* report) {
+  SortFindings(&findings_);
   report->findings = std::move(findings_);
   report->facts = std::move(facts_);
   report->omitted.assign(kNumRules + 1, 0);

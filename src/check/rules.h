@@ -20,8 +20,12 @@ struct Rule {
   std::string_view why;     // default consequence
   std::string_view remedy;  // default remedy
 };
-inline constexpr int kNumRules = 24;
+inline constexpr int kAnswersRule = 25;  // judged from generated text (check --run), not from files
+inline constexpr int kNumRules = 25;
 const std::array<Rule, kNumRules + 1>& Rules();
+
+// Errors first, then by rule.
+void SortFindings(std::vector<Finding>* findings);
 
 // What a rule says: `why` and `remedy` fall back to the rule's own.
 struct Observation {

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "check/check.h"
 #include "checkpoint/folder_layout.h"
+#include "cli/check_run.h"
 #include "cli/command.h"
 
 namespace ingot::cli {
@@ -18,6 +19,26 @@ std::optional<FolderFormat> Profile(const Options& options) {
   return name == "float" ? FolderFormat::kFloat : FormatOf(ParseTarget(name));
 }
 
+// The arithmetic of the engine that the folder is made for.
+Emulate EngineOf(const std::optional<FolderFormat>& format) {
+  if (format == FolderFormat::kGoldenStick310) return Emulate::k310;
+  if (format == FolderFormat::kGoldenStick910) return Emulate::k910;
+  return Emulate::kNone;
+}
+
+void RunModel(const Options& options, CheckReport* report) {
+  const int64_t max_tokens = options.Integer("--max-tokens");
+  if (max_tokens < 1 || max_tokens > 4096) throw UserError("--max-tokens is {}; expected a number from 1 to 4096.", max_tokens);
+  try {
+    const TestRun run =
+        RunTestPrompts(options.Path("DIR"), options.Path("--source"), EngineOf(report->format), max_tokens);
+    AddAnswers(run.answers, run.agreement, report);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kUser && error.kind() != ErrorKind::kFormat) throw;
+    AddRunFailure(error.what(), report);
+  }
+}
+
 int Run(const Options& options) {
   CheckOptions check;
   check.source = options.Path("--source");
@@ -27,7 +48,8 @@ int Run(const Options& options) {
   const int64_t limit = options.Integer("--max-findings");
   if (limit < 1 || limit > 1'000'000) throw UserError("--max-findings is {}; expected a number from 1 to 1000000.", limit);
   check.max_findings_per_rule = static_cast<int>(limit);
-  const CheckReport report = CheckFolder(options.Path("DIR"), check);
+  CheckReport report = CheckFolder(options.Path("DIR"), check);
+  if (options.Flag("--run")) RunModel(options, &report);
   std::fputs((options.Flag("--json") ? CheckReportJson(report) : CheckReportText(report)).c_str(), stdout);
   return report.sound() ? 0 : 1;
 }
@@ -43,6 +65,10 @@ std::vector<Option> Table() {
        .choices = {"float", "ascend-v0", "ascend", "golden-stick-310", "golden-stick-910", "compressed-tensors"}},
       {.name = "--deep", .kind = Kind::kFlag, .help = "Float folders: also look for NaN and infinity in every tensor."},
       {.name = "--quick", .kind = Kind::kFlag, .help = "Quantized folders: headers and small tensors only, no weight data."},
+      {.name = "--run", .kind = Kind::kFlag,
+       .help = "Also let the model answer three questions and judge whether the answers are text; with "
+               "--source also how often it chooses the float model's token."},
+      {.name = "--max-tokens", .kind = Kind::kInteger, .default_text = "48", .help = "Longest answer of --run."},
       {.name = "--max-findings", .kind = Kind::kInteger, .default_text = "8",
        .help = "Findings shown for each rule and severity; further ones are counted."},
       {.name = "--json", .kind = Kind::kFlag, .help = "One JSON object instead of text."},
@@ -64,6 +90,7 @@ const Command& CheckCommand() {
           "without warnings) and 1 for one that an engine would refuse or answer garbage from.",
       .options = Table(),
       .examples = {{"ingot check Qwen3-VL-8B-W8A8", "the whole checklist"},
+                   {"ingot check Qwen3-VL-8B-W8A8 --run", "also let it answer, and name garbage"},
                    {"ingot check Qwen3-VL-8B-W8A8 --source Qwen3-VL-8B-Instruct --json", "with the float model, for a script"}},
       .run = Run,
   };

@@ -53,12 +53,19 @@ class Collector {
   std::unordered_set<std::string> ids_;
 };
 
+// What the parser found, without the library's own name for it ("[json.exception...] ").
+std::string JsonTrouble(const json::exception& error) {
+  const std::string_view text = error.what();
+  const size_t end = text.find("] ");
+  return std::string(text.starts_with("[json.") && end != std::string_view::npos ? text.substr(end + 2) : text);
+}
+
 json ParseJsonFile(const fs::path& path, uint64_t limit) {
   try {
     return json::parse(ReadFile(path, limit));
   } catch (const json::exception& error) {
     throw UserError("{}: not valid JSON: {}. (JSON lines need the extension .jsonl)", path.string(),
-                    error.what());
+                    JsonTrouble(error));
   }
 }
 
@@ -68,7 +75,7 @@ std::string ParseSafely(const std::function<void()>& parse) {
   } catch (const RecordProblem& problem) {
     return problem.what;
   } catch (const json::exception& error) {
-    return fmt::format("not valid JSON: {}", error.what());
+    return fmt::format("not valid JSON: {}", JsonTrouble(error));
   }
   return "";
 }

@@ -165,6 +165,7 @@ class QuantizeRun {
       PrepareSample(builder, patch_embed, sample);
       progress.Advance(1, sample.id);
     }
+    RefuseBadSamples();
     if (store_.samples().empty()) {
       throw UserError("{}: no calibration sample is usable. Give pictures with --calib.", data_.description);
     }
@@ -180,14 +181,26 @@ class QuantizeRun {
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kUser && error.kind() != ErrorKind::kFormat) throw;
       if (!options_.skip_bad_samples) {
-        throw UserError("calibration sample {}: {} Remove it, or give --skip-bad-images to leave such samples out.",
-                        sample.id, error.what());
+        bad_.push_back({sample.id, error.what()});
+        return;
       }
       LogWarning("skipped {}: {}", sample.id, error.what());
       folder_.journal().Append(Json{{"skipped", sample.id}, {"why", error.what()}}.dump(
           -1, ' ', false, Json::error_handler_t::replace));
       Skip(sample.id, error.what());
     }
+  }
+
+  // All bad samples are named, so that one look at the folder mends it.
+  void RefuseBadSamples() const {
+    if (bad_.empty()) return;
+    constexpr const char* kRemedy = "or give --skip-bad-images to leave such samples out";
+    if (bad_.size() == 1) {
+      throw UserError("calibration sample {}: {} Remove it, {}.", bad_[0].first, bad_[0].second, kRemedy);
+    }
+    for (const auto& [id, why] : bad_) LogWarning("calibration sample {}: {}", id, why);
+    throw UserError("{}: {} of {} calibration samples cannot be used (listed above). Remove them, {}.", data_.description,
+                    bad_.size(), data_.samples.size(), kRemedy);
   }
 
   void Add(CalibrationSample sample, const std::vector<float>& patches, const VisionPatchEmbed& patch_embed) {
@@ -577,6 +590,7 @@ class QuantizeRun {
   std::unique_ptr<Progress> progress_;
   double work_unit_ = 1e9;  // floating point operations in one step of the bar
   std::set<std::string> done_, skipped_;
+  std::vector<std::pair<std::string, std::string>> bad_;  // samples that cannot be used: id, why
   std::vector<std::string> written_, pending_;  // tensor names: from the journal; of the step that is going on
   QuantReport report_;
   std::vector<StageTime> stages_;

@@ -3,12 +3,16 @@
 // table and as a safetensors file.
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <optional>
+#include <regex>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "checkpoint/safetensors_writer.h"
 #include "cli/engine_options.h"
 #include "prompt/dataset.h"
@@ -25,11 +29,13 @@ struct Captured {
 // Collects what the patterns ask for, up to a limit on the bytes.
 class Capture {
  public:
-  Capture(std::vector<std::string> patterns, uint64_t max_bytes)
-      : patterns_(std::move(patterns)), max_bytes_(max_bytes) {}
+  Capture(std::vector<std::string> patterns, std::optional<std::regex> stages, uint64_t max_bytes)
+      : patterns_(std::move(patterns)), stages_(std::move(stages)), max_bytes_(max_bytes) {}
 
-  // A pattern with * or ? matches the whole name, one without any part of it.
+  // A pattern with * or ? matches the whole name, one without any part of it; so does the regular
+  // expression.
   bool Wants(const std::string& name) const {
+    if (stages_ && !std::regex_search(name, *stages_)) return false;
     for (const std::string& pattern : patterns_) {
       const bool wild = pattern.find_first_of("*?") != std::string::npos;
       if (wild ? fnmatch(pattern.c_str(), name.c_str(), 0) == 0
@@ -65,6 +71,7 @@ class Capture {
 
  private:
   std::vector<std::string> patterns_;
+  std::optional<std::regex> stages_;
   uint64_t max_bytes_, total_ = 0;
   std::vector<Captured> tensors_;
 };
@@ -97,17 +104,55 @@ void CaptureInputs(const Engine& engine, const ModelInput& input, Capture* captu
   CaptureGrids(input.videos, "pixel_values_videos", "video_grid_thw", capture);
 }
 
-void CaptureGreedy(Engine& engine, const PreparedPrompt& prompt, int64_t n_tokens,
+// `n_tokens` greedy tokens whatever they are: the answer's end is one of them and does not stop.
+void CaptureGreedy(const Engine& engine, const ModelInput& input, int64_t n_tokens,
                    Capture* capture) {
-  if (n_tokens == 0) return;
+  if (n_tokens == 0 || !(capture->Wants("greedy.tokens") || capture->Wants("greedy.logits")))
+    return;
+  RunContext context;
+  context.precision = engine.options().precision;
+  Session session(engine.model(), context);
+  std::span<const float> row = session.Prefill(input);
+  const int64_t vocab = static_cast<int64_t>(row.size());
   std::vector<float> logits;
-  const Answer answer =
-      engine.AskGreedy(prompt, n_tokens, [&](int64_t, std::span<const float> row) {
-        if (capture->Wants("greedy.logits")) logits.insert(logits.end(), row.begin(), row.end());
-      });
-  const int64_t vocab = engine.reader().config().text.vocab;
-  capture->Ints("greedy.tokens", {static_cast<int64_t>(answer.tokens.size())}, answer.tokens);
+  std::vector<int32_t> tokens;
+  for (int64_t step = 0; step < n_tokens; ++step) {
+    if (capture->Wants("greedy.logits")) logits.insert(logits.end(), row.begin(), row.end());
+    tokens.push_back(static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin()));
+    if (step + 1 < n_tokens) row = session.Step(tokens.back());
+  }
+  capture->Ints("greedy.tokens", {n_tokens}, tokens);
   capture->Floats("greedy.logits", {static_cast<int64_t>(logits.size()) / vocab, vocab}, logits);
+}
+
+// The prompt, observed. Logits of every position are left out where they would take most of the
+// memory allowed, unless they were asked for.
+void CapturePrompt(const Engine& engine, const ModelInput& input, const RunContext& context,
+                   const Options& options, Capture* capture) {
+  Session session(engine.model(), context);
+  const int64_t vocab = engine.reader().config().text.vocab;
+  const uint64_t bytes = input.token_ids.size() * static_cast<uint64_t>(vocab) * sizeof(float);
+  const bool too_large = bytes > options.Bytes("--max-bytes") / 4;
+  if (!capture->Wants("logits.all") || (too_large && !options.Flag("--all-logits"))) {
+    if (capture->Wants("logits.all")) {
+      LogNote("logits.all would take {}; it is left out (--all-logits writes it)",
+              HumanBytes(bytes));
+    }
+    session.Prefill(input);
+    return;
+  }
+  const std::vector<float> logits = session.AllLogits(input);
+  capture->Floats("logits.last", {vocab}, std::span(logits).last(static_cast<size_t>(vocab)));
+}
+
+std::optional<std::regex> StagesOf(const Options& options) {
+  if (!options.Has("--stages")) return std::nullopt;
+  try {
+    return std::regex(options.Text("--stages"), std::regex::ECMAScript | std::regex::optimize);
+  } catch (const std::regex_error&) {
+    throw UserError("--stages {}: is no regular expression (ECMAScript's kind).",
+                    options.Text("--stages"));
+  }
 }
 
 // The conversation of --messages, or of --image, --video, --system and QUESTION.
@@ -171,7 +216,7 @@ void Write(const std::vector<Captured>& tensors, const std::filesystem::path& pa
 }
 
 int Run(const Options& options) {
-  Capture capture(options.List("--names"), options.Bytes("--max-bytes"));
+  Capture capture(options.List("--names"), StagesOf(options), options.Bytes("--max-bytes"));
   const int64_t n_tokens = IntegerBetween(options, "--max-tokens", 0, 4096);
   Conversation conversation = ConversationOf(options);
   Engine engine(options.Path("MODEL"), EngineOptionsOf(options));
@@ -189,15 +234,11 @@ int Run(const Options& options) {
       capture.Add("site." + std::string(site), DType::kF32, {rows, cols}, x);
     };
   }
-  Session session(engine.model(), context);
-  if (options.Flag("--all-logits")) {
-    session.AllLogits(input);
-  } else {
-    session.Prefill(input);
-  }
-  CaptureGreedy(engine, prompt, n_tokens, &capture);
+  CapturePrompt(engine, input, context, options, &capture);
+  CaptureGreedy(engine, input, n_tokens, &capture);
   if (capture.tensors().empty()) {
-    throw UserError("trace: no intermediate matches --names. Without --names all are listed.");
+    throw UserError(
+        "trace: no intermediate matches --names or --stages. Without them all are listed.");
   }
   PrintTable(capture.tensors());
   if (options.Has("--output")) {
@@ -229,6 +270,9 @@ std::vector<Option> Rows() {
         .help = "Only intermediates whose name contains this, or matches it as a whole when it has "
                 "* or ?.",
         .repeated = true},
+       {.name = "--stages",
+        .value_name = "REGEX",
+        .help = "Only intermediates in whose name this regular expression is found."},
        {.name = "--image",
         .kind = Kind::kPath,
         .help = "A picture.",
@@ -242,7 +286,8 @@ std::vector<Option> Rows() {
        {.name = "--messages",
         .kind = Kind::kPath,
         .value_name = "FILE",
-        .help = "Take the conversation from JSON lines of messages or TextVQA's JSON instead."},
+        .help = "Take the conversation from a file instead: JSON with OpenAI-style messages, JSON "
+                "lines of such records, or TextVQA's JSON."},
        {.name = "--sample",
         .kind = Kind::kInteger,
         .default_text = "1",
@@ -252,11 +297,11 @@ std::vector<Option> Rows() {
         .help = "Also the inputs of all linears, as site.NAME."},
        {.name = "--all-logits",
         .kind = Kind::kFlag,
-        .help = "Logits of every prompt position, not of the last one."},
+        .help = "Logits of every prompt position also when they take much memory."},
        {.name = "--max-tokens",
         .kind = Kind::kInteger,
         .default_text = "0",
-        .help = "Also answer greedily with at most this many tokens."},
+        .help = "Also this many greedy tokens, the answer's end not heeded."},
        {.name = "--max-bytes",
         .kind = Kind::kBytes,
         .default_text = "4GB",

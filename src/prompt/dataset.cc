@@ -127,6 +127,11 @@ Dataset TextVqaRows(const fs::path& path, const json& rows, const DatasetOptions
   return collector.Finish(path, "questions");
 }
 
+// A bare list of messages, as an OpenAI client sends it.
+bool IsOneConversation(const json& parsed) {
+  return parsed.is_array() && !parsed.empty() && parsed[0].is_object() && parsed[0].contains("role");
+}
+
 Dataset RecordArray(const fs::path& path, const json& records, const DatasetOptions& options) {
   const std::vector<fs::path> folders = FoldersFor(path, options);
   Collector collector(options);
@@ -202,9 +207,16 @@ Dataset LoadDataset(const fs::path& path, const DatasetOptions& options) {
   if (extension == ".json") {
     const json parsed = ParseJsonFile(path, options.max_file_bytes);
     if (IsTextVqa(parsed)) return TextVqaRows(path, parsed["data"], options);
+    if (IsOneConversation(parsed)) {
+      return RecordArray(path, json::array({json{{"messages", parsed}}}), options);
+    }
     if (parsed.is_array()) return RecordArray(path, parsed, options);
+    if (parsed.is_object() && (parsed.contains("messages") || parsed.contains("conversations"))) {
+      return RecordArray(path, json::array({parsed}), options);
+    }
     throw UserError(
-        "{}: neither TextVQA's layout (an object with a list \"data\") nor a list of records",
+        "{}: neither TextVQA's layout (an object with a list \"data\"), nor an object with "
+        "\"messages\", nor a list of records or messages",
         path.string());
   }
   throw UserError("{}: expected a folder of pictures, TextVQA's .json, or messages as .jsonl",

@@ -92,5 +92,9 @@ for name in input_ids position_ids pixel_values image_grid_thw vision.patch_embe
   vision.deepstack_out.image.2 text.embeds text.layer.0.q_rot text.layer.3.next text.norm logits.last logits.all greedy.tokens greedy.logits; do
   case "$header" in *"\"$name\""*) Pass ;; *) Fail "trace lacks $name" ;; esac
 done
-Ok trace "$TINY" --messages messages.json -o few.safetensors --stages '^logits\.last$'
+# A bare list of messages; one stage alone, with the same bytes.
+jq .messages messages.json >list.json
+Ok trace "$TINY" --messages list.json -o few.safetensors --stages '^logits\.last$'
+Equal "size of the last logits" "$(($(stat -c %s few.safetensors) - 8 - $(HeaderLength few.safetensors)))" $((2048 * 4))
+Refused 2 'stages' trace "$TINY" --messages list.json --stages '('
 Finish

@@ -11,17 +11,21 @@ void CheckQuantizationConfig(const CheckedFolder& folder, Findings* findings) {
   if (!folder.config) return;
   const bool ascend_like = folder.ascend() || folder.golden_stick();
   if (ascend_like && folder.has_quantization_config) {
-    findings->Add({21, Severity::kError, "config.json", "has a quantization_config beside the quantization description",
-                   "engines take it first and never look at the description", "Remove quantization_config; ingot convert does."});
+    findings->Add({21, Severity::kError, "config.json",
+                   "has a quantization_config beside the quantization description",
+                   "engines take it first and never look at the description",
+                   "Remove quantization_config; ingot convert does."});
   }
   const JsonValue* quantize = folder.config->Find("quantize");
   if (ascend_like && quantize != nullptr) {
-    findings->Add({21, Severity::kWarning, "config.json", "has the key \"quantize\" of old MindIE versions",
-                   "MindIE prefers it to the description", "Remove it unless that version needs it."});
+    findings->Add(
+        {21, Severity::kWarning, "config.json", "has the key \"quantize\" of old MindIE versions",
+         "MindIE prefers it to the description", "Remove it unless that version needs it."});
   }
   if (folder.format == FolderFormat::kCompressedTensors && !folder.descriptions.empty()) {
-    findings->Add({21, Severity::kError, folder.descriptions[0], "stands beside compressed-tensors settings",
-                   "vLLM-Ascend takes the folder for one of msModelSlim", "Remove the description."});
+    findings->Add(
+        {21, Severity::kError, folder.descriptions[0], "stands beside compressed-tensors settings",
+         "vLLM-Ascend takes the folder for one of msModelSlim", "Remove the description."});
   }
 }
 
@@ -30,12 +34,14 @@ void CheckRunType(const CheckedFolder& folder, Findings* findings) {
   const std::string& dtype = folder.torch_dtype;
   if (folder.format == FolderFormat::kGoldenStick310 && dtype != "float16") {
     findings->Add({22, Severity::kWarning, "config.json",
-                   fmt::format("torch_dtype is {}; a 310P runs float16 only", dtype.empty() ? "absent" : dtype),
+                   fmt::format("torch_dtype is {}; a 310P runs float16 only",
+                               dtype.empty() ? "absent" : dtype),
                    "vllm-mindspore refuses bfloat16 on a 310P unless --dtype float16 is given",
                    "Run ingot convert on the folder; it writes float16."});
   }
   if (folder.quantized() && dtype == "float32") {
-    findings->Add({22, Severity::kWarning, "config.json", "torch_dtype is float32", "engines run float16 or bfloat16",
+    findings->Add({22, Severity::kWarning, "config.json", "torch_dtype is float32",
+                   "engines run float16 or bfloat16",
                    "Set torch_dtype to the type that the engine will use."});
   }
 }
@@ -64,21 +70,26 @@ void CheckSideFiles(const CheckedFolder& folder, Findings* findings) {
       {"tokenizer_config.json", Severity::kError, "engines cannot build the tokenizer"},
       {"preprocessor_config.json", Severity::kError, "no picture can be prepared"},
       {"vocab.json", Severity::kWarning, "slow tokenizers need it"},
-      {"merges.txt", Severity::kWarning, "slow tokenizers need it (the original quantizer does not copy it)"},
-      {"generation_config.json", Severity::kWarning, "the model's own sampling settings and stop tokens are lost"},
+      {"merges.txt", Severity::kWarning,
+       "slow tokenizers need it (the original quantizer does not copy it)"},
+      {"generation_config.json", Severity::kWarning,
+       "the model's own sampling settings and stop tokens are lost"},
   };
   for (const SideFile& file : kFiles) {
-    if (!folder.HasFile(file.name)) findings->Add({22, file.severity, file.name, "is missing", file.why, ""});
+    if (!folder.HasFile(file.name))
+      findings->Add({22, file.severity, file.name, "is missing", file.why, ""});
   }
   const bool qwen3 = folder.model && (folder.model->family == ModelFamily::kQwen3VL ||
                                       folder.model->family == ModelFamily::kQwen3VLMoe);
-  const bool video = folder.HasFile("video_preprocessor_config.json") || folder.HasFile("processor_config.json");
+  const bool video =
+      folder.HasFile("video_preprocessor_config.json") || folder.HasFile("processor_config.json");
   if (qwen3 && !video) {
     findings->Add({22, Severity::kWarning, "video_preprocessor_config.json", "is missing",
                    "videos are prepared with class defaults", ""});
   }
   if (!HasChatTemplate(folder)) {
-    findings->Add({22, Severity::kWarning, "chat_template.json", "no chat template (chat_template.json, chat_template.jinja, or in "
+    findings->Add({22, Severity::kWarning, "chat_template.json",
+                   "no chat template (chat_template.json, chat_template.jinja, or in "
                    "tokenizer_config.json)",
                    "chat requests fail", ""});
   }
@@ -86,8 +97,9 @@ void CheckSideFiles(const CheckedFolder& folder, Findings* findings) {
 
 // JSON that is there must be readable.
 void CheckJsonFiles(const CheckedFolder& folder, Findings* findings) {
-  for (const char* name : {"tokenizer_config.json", "preprocessor_config.json", "generation_config.json",
-                           "video_preprocessor_config.json", "chat_template.json"}) {
+  for (const char* name :
+       {"tokenizer_config.json", "preprocessor_config.json", "generation_config.json",
+        "video_preprocessor_config.json", "chat_template.json"}) {
     if (!folder.HasFile(name)) continue;
     try {
       ReadJsonObject(folder.dir / name, 16u << 20);

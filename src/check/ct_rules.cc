@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rule 24: the ignore list of compressed-tensors, in the names of the checkpoint and in vLLM's own, which are what vLLM
-// matches against (vllm-project/vllm: vllm/model_executor/layers/quantization/compressed_tensors/utils.py).
+// Rule 24: the ignore list of compressed-tensors, in the names of the checkpoint and in vLLM's own,
+// which are what vLLM matches against (vllm-project/vllm:
+// vllm/model_executor/layers/quantization/compressed_tensors/utils.py).
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -15,7 +16,8 @@ namespace {
 
 constexpr size_t kMaxPattern = 4096;
 
-// One entry of the ignore list: "re:" patterns match from the start of the name, others the whole name.
+// One entry of the ignore list: "re:" patterns match from the start of the name, others the whole
+// name.
 class IgnorePattern {
  public:
   // Errors: std::regex_error.
@@ -26,7 +28,8 @@ class IgnorePattern {
     }
     auto flags = std::regex::ECMAScript;
 #ifdef __GLIBCXX__
-    flags |= std::regex_constants::__polynomial;  // a hostile pattern may neither recurse nor take forever
+    flags |= std::regex_constants::__polynomial;  // a hostile pattern may neither recurse nor take
+                                                  // forever
 #endif
     if (text.size() > kMaxPattern) throw std::regex_error(std::regex_constants::error_complexity);
     regex_.emplace(text.substr(3), flags);
@@ -56,8 +59,9 @@ std::vector<IgnorePattern> Patterns(const CompressedTensorsConfig& config, Findi
     try {
       patterns.emplace_back(text);
     } catch (const std::regex_error&) {
-      findings->Add({24, Severity::kError, "config.json", fmt::format("ignore holds {}, no pattern that can be read",
-                                                                      JsonQuote(Printable(text, 80))),
+      findings->Add({24, Severity::kError, "config.json",
+                     fmt::format("ignore holds {}, no pattern that can be read",
+                                 JsonQuote(Printable(text, 80))),
                      "", ""});
     }
   }
@@ -83,23 +87,29 @@ Ignored Match(const std::vector<IgnorePattern>& patterns, const std::string& mod
 void CheckZeroPoint(const CheckedModule& module, Findings* findings) {
   const CheckedTensor* scale = module.Find("input_scale");
   const CheckedTensor* zero = module.Find("input_zero_point");
-  if (scale == nullptr || zero == nullptr || !IsFloat16Or32(scale->dtype()) || zero->dtype() != DType::kI8) return;
+  if (scale == nullptr || zero == nullptr || !IsFloat16Or32(scale->dtype()) ||
+      zero->dtype() != DType::kI8)
+    return;
   if (NumElements(scale->shape()) != 1 || NumElements(zero->shape()) != 1) return;
   const int32_t stored = zero->view().As<int8_t>()[0];
   const float s = ToFloats(scale->view())[0];
   if (!(s > 0) || !std::isfinite(s) || VllmZeroPoint(s, stored) == stored) return;
   findings->Add({24, Severity::kNote, module.name + ".input_zero_point",
                  fmt::format("is {}, vLLM rebuilds {} from it", stored, VllmZeroPoint(s, stored)),
-                 "the clipping range moves by one step", "None needed; symmetric or dynamic activations avoid it."});
+                 "the clipping range moves by one step",
+                 "None needed; symmetric or dynamic activations avoid it."});
 }
 
-void CheckLinear(const CheckedModule& module, const Ignored& ignored, const CompressedTensorsConfig& config, Findings* findings) {
+void CheckLinear(const CheckedModule& module, const Ignored& ignored,
+                 const CompressedTensorsConfig& config, Findings* findings) {
   if (!module.HasCodes()) {
     if (!ignored.vllm) {
-      findings->Add({24, Severity::kError, module.name, "is float, but no entry of ignore matches its name in vLLM",
+      findings->Add({24, Severity::kError, module.name,
+                     "is float, but no entry of ignore matches its name in vLLM",
                      "vLLM takes it for quantized and stops, or reads float numbers as codes", ""});
     } else if (!ignored.checkpoint) {
-      findings->Add({24, Severity::kWarning, module.name, "is float, but no entry of ignore matches its name in the checkpoint",
+      findings->Add({24, Severity::kWarning, module.name,
+                     "is float, but no entry of ignore matches its name in the checkpoint",
                      "transformers and other tools take it for quantized", ""});
     }
     return;
@@ -108,10 +118,12 @@ void CheckLinear(const CheckedModule& module, const Ignored& ignored, const Comp
     findings->Add({24, Severity::kError, module.name, "is int8 and matches ignore",
                    "it is loaded as float: the codes are taken for weights", ""});
   }
-  const bool scale = module.Find("input_scale") != nullptr, zero = module.Find("input_zero_point") != nullptr;
+  const bool scale = module.Find("input_scale") != nullptr,
+             zero = module.Find("input_zero_point") != nullptr;
   if (scale == config.dynamic) {
     findings->Add({24, Severity::kError, module.name,
-                   config.dynamic ? "has an input_scale, but activations are dynamic" : "has no input_scale, but activations are static",
+                   config.dynamic ? "has an input_scale, but activations are dynamic"
+                                  : "has no input_scale, but activations are static",
                    "vLLM stops: no parameter has this name, or it stays empty", ""});
   }
   CheckZeroPoint(module, findings);

@@ -22,12 +22,14 @@ void CheckDescriptionSet(const CheckedFolder& folder, Findings* findings) {
   if (!folder.description) return;
   for (const auto& [name, tensor] : folder.tensors) {
     if (folder.description->Find(name) != nullptr) continue;
-    findings->Add({3, Severity::kError, Printable(name), fmt::format("has no label in {}", folder.description->file_name), "", ""});
+    findings->Add({3, Severity::kError, Printable(name),
+                   fmt::format("has no label in {}", folder.description->file_name), "", ""});
   }
   for (const auto& [name, label] : folder.description->labels) {
     if (folder.tensors.count(name) || IsTiedHead(folder, name)) continue;
     findings->Add({3, Severity::kError, Printable(name),
-                   fmt::format("is labelled {}, but no weight file holds it", Printable(label)), "", ""});
+                   fmt::format("is labelled {}, but no weight file holds it", Printable(label)), "",
+                   ""});
   }
 }
 
@@ -40,7 +42,8 @@ uint64_t DataBytes(const CheckedFolder& folder) {
 void CheckTotalSize(const CheckedFolder& folder, const ShardIndex& index, Findings* findings) {
   if (!index.total_size || *index.total_size == DataBytes(folder)) return;
   findings->Add({4, Severity::kNote, index.file_name,
-                 fmt::format("total_size is {}, the tensors have {} bytes", *index.total_size, DataBytes(folder)),
+                 fmt::format("total_size is {}, the tensors have {} bytes", *index.total_size,
+                             DataBytes(folder)),
                  "no engine relies on it", "ingot convert writes the right number."});
 }
 
@@ -54,7 +57,8 @@ void CheckIndexedTensors(const CheckedFolder& folder, const ShardIndex& index, F
       const std::string holder = it->second.file->path().filename().string();
       if (holder == file || !folder.HasFile(file)) continue;
       findings->Add({4, Severity::kError, Printable(name),
-                     fmt::format("is in {}, {} says {}", holder, index.file_name, Printable(file)), "", ""});
+                     fmt::format("is in {}, {} says {}", holder, index.file_name, Printable(file)),
+                     "", ""});
     } else if (IsDescriptionHeaderKey(name)) {
       bogus.push_back(name);
     } else if (!IsTiedHead(folder, name) && folder.HasFile(file)) {
@@ -64,7 +68,8 @@ void CheckIndexedTensors(const CheckedFolder& folder, const ShardIndex& index, F
   }
   if (!bogus.empty()) {
     findings->Add({4, Severity::kNote, index.file_name,
-                   fmt::format("lists keys that are no tensors: {} (as the original script writes)", fmt::join(bogus, ", ")),
+                   fmt::format("lists keys that are no tensors: {} (as the original script writes)",
+                               fmt::join(bogus, ", ")),
                    "no engine minds", "ingot convert leaves them out."});
   }
   const std::vector<std::string> files = index.FileNames();
@@ -73,7 +78,8 @@ void CheckIndexedTensors(const CheckedFolder& folder, const ShardIndex& index, F
     const std::string file = tensor.file->path().filename().string();
     const bool read = std::find(files.begin(), files.end(), file) != files.end();
     if (!read) continue;  // rule 5 names the file
-    findings->Add({4, Severity::kWarning, Printable(name), fmt::format("is missing in {}", index.file_name),
+    findings->Add({4, Severity::kWarning, Printable(name),
+                   fmt::format("is missing in {}", index.file_name),
                    "readers that look tensors up by name do not find it", ""});
   }
 }
@@ -83,7 +89,8 @@ void CheckIndexedFiles(const CheckedFolder& folder, const ShardIndex& index, Fin
   const std::vector<std::string> files = index.FileNames();
   for (const std::string& file : files) {
     if (folder.HasFile(file)) continue;
-    findings->Add({5, Severity::kError, index.file_name, fmt::format("names {}, which is not here", Printable(file)), "", ""});
+    findings->Add({5, Severity::kError, index.file_name,
+                   fmt::format("names {}, which is not here", Printable(file)), "", ""});
   }
   if (index.file_name != kVllmIndex) return;
   for (const auto& weights : folder.weights) {
@@ -92,7 +99,10 @@ void CheckIndexedFiles(const CheckedFolder& folder, const ShardIndex& index, Fin
     const bool float_shard = folder.quantized() && !name.starts_with("quant_model_weight");
     findings->Add({5, float_shard ? Severity::kWarning : Severity::kError, name,
                    fmt::format("is not named by {}", index.file_name),
-                   float_shard ? "leftover float weights: dead weight now, mixed in when the index is lost" : "", ""});
+                   float_shard
+                       ? "leftover float weights: dead weight now, mixed in when the index is lost"
+                       : "",
+                   ""});
   }
 }
 
@@ -105,9 +115,11 @@ void CheckUnindexedFiles(const CheckedFolder& folder, bool any_index, Findings* 
     (name.starts_with("quant_model_weight") ? quantized : others).push_back(name);
   }
   if (!quantized.empty() && !others.empty()) {
-    findings->Add({5, Severity::kError, others[0],
-                   fmt::format("stands beside the quantized weights ({}) and no index says which to read", quantized[0]), "",
-                   "Move the float weights out of the folder."});
+    findings->Add(
+        {5, Severity::kError, others[0],
+         fmt::format("stands beside the quantized weights ({}) and no index says which to read",
+                     quantized[0]),
+         "", "Move the float weights out of the folder."});
   } else if (others.size() > 1 && !any_index) {
     findings->Add({5, Severity::kError, folder.dir.string(),
                    fmt::format("{} weight files and no index", others.size()), "", ""});
@@ -142,10 +154,12 @@ void CheckTensorTable(const CheckedFolder& folder, Findings* findings) {
     known.insert(spec.name);
     const auto it = folder.tensors.find(spec.name);
     if (it == folder.tensors.end()) {
-      findings->Add({6, Severity::kError, spec.name, fmt::format("is missing; expected shape {}", ShapeText(spec.shape)), "", ""});
+      findings->Add({6, Severity::kError, spec.name,
+                     fmt::format("is missing; expected shape {}", ShapeText(spec.shape)), "", ""});
     } else if (it->second.shape() != spec.shape) {
       findings->Add({6, Severity::kError, spec.name,
-                     fmt::format("has shape {}; config.json implies {}", ShapeText(it->second.shape()), ShapeText(spec.shape)),
+                     fmt::format("has shape {}; config.json implies {}",
+                                 ShapeText(it->second.shape()), ShapeText(spec.shape)),
                      "", "Use the config.json of this model."});
     }
   }
@@ -153,7 +167,8 @@ void CheckTensorTable(const CheckedFolder& folder, Findings* findings) {
     const CheckedModule* module = folder.FindModule(ModuleOf(name));
     const bool parameter = module != nullptr && module->HasCodes();
     if (known.count(name) || parameter || name == "lm_head.weight") continue;
-    findings->Add({6, Severity::kWarning, Printable(name), "is no tensor of this model", "engines may stop at an unknown name",
+    findings->Add({6, Severity::kWarning, Printable(name), "is no tensor of this model",
+                   "engines may stop at an unknown name",
                    "Use the config.json of this model, or remove the tensor."});
   }
 }

@@ -21,10 +21,13 @@ void CheckState(const CheckedFolder& folder, Findings* findings) {
   std::error_code ignored;
   const fs::path staging = folder.dir / kStagingName;
   if (fs::exists(staging / "commit.json", ignored)) {
-    findings->Add({0, Severity::kError, std::string(kStagingName), "a conversion was interrupted while it replaced files",
-                   "old and new files are mixed", "Run the same ingot convert command again; it completes the work."});
+    findings->Add({0, Severity::kError, std::string(kStagingName),
+                   "a conversion was interrupted while it replaced files",
+                   "old and new files are mixed",
+                   "Run the same ingot convert command again; it completes the work."});
   } else if (fs::exists(staging, ignored)) {
-    findings->Add({0, Severity::kWarning, std::string(kStagingName), "a conversion was interrupted before it changed anything",
+    findings->Add({0, Severity::kWarning, std::string(kStagingName),
+                   "a conversion was interrupted before it changed anything",
                    "the folder is not converted yet", "Run the same ingot convert command again."});
   }
   for (const std::string& name : folder.file_names) {
@@ -48,14 +51,16 @@ void OpenWeights(CheckedFolder* folder, Findings* findings) {
     for (const TensorInfo& info : file.tensors()) {
       const auto [it, fresh] = folder->tensors.try_emplace(info.name, CheckedTensor{&file, &info});
       if (fresh) continue;
-      findings->Add({1, Severity::kError, Printable(info.name),
-                     fmt::format("is in {} and in {}", it->second.file->path().filename().string(), name),
-                     "which one an engine takes depends on the order of reading", "Remove the file that does not belong here."});
+      findings->Add(
+          {1, Severity::kError, Printable(info.name),
+           fmt::format("is in {} and in {}", it->second.file->path().filename().string(), name),
+           "which one an engine takes depends on the order of reading",
+           "Remove the file that does not belong here."});
     }
   }
   if (!any) {
-    findings->Add({1, Severity::kError, folder->dir.string(), "holds no .safetensors file", "there is nothing to load",
-                   "Give the folder of a model."});
+    findings->Add({1, Severity::kError, folder->dir.string(), "holds no .safetensors file",
+                   "there is nothing to load", "Give the folder of a model."});
   }
 }
 
@@ -68,8 +73,8 @@ void OpenConfig(CheckedFolder* folder, Findings* findings) {
   try {
     folder->config = ReadJsonObject(folder->dir / "config.json", kMaxConfigBytes);
   } catch (const Error& error) {
-    findings->Add({21, Severity::kError, "config.json", error.what(), "no engine can load the folder",
-                   "Copy config.json from the float model."});
+    findings->Add({21, Severity::kError, "config.json", error.what(),
+                   "no engine can load the folder", "Copy config.json from the float model."});
     return;
   }
   static const JsonValue kNone;
@@ -80,7 +85,8 @@ void OpenConfig(CheckedFolder* folder, Findings* findings) {
       if (folder->torch_dtype.empty()) folder->torch_dtype = StringMember(*object, key);
     }
     for (const char* key : {"quantization_config", "compression_config"}) {
-      folder->has_quantization_config = folder->has_quantization_config || object->Find(key) != nullptr;
+      folder->has_quantization_config =
+          folder->has_quantization_config || object->Find(key) != nullptr;
     }
   }
   const JsonValue* tie = folder->config->Find("tie_word_embeddings");
@@ -90,8 +96,10 @@ void OpenConfig(CheckedFolder* folder, Findings* findings) {
     folder->model = LoadModelConfig(folder->dir);
   } catch (const Error& error) {
     // Another architecture is not damage: its tensors can still be looked at.
-    const Severity severity = error.kind() == ErrorKind::kUser ? Severity::kWarning : Severity::kError;
-    findings->Add({21, severity, "config.json", error.what(), "names and shapes of the model's tensors are not known",
+    const Severity severity =
+        error.kind() == ErrorKind::kUser ? Severity::kWarning : Severity::kError;
+    findings->Add({21, severity, "config.json", error.what(),
+                   "names and shapes of the model's tensors are not known",
                    "Copy config.json from the float model."});
   }
 }
@@ -103,21 +111,24 @@ void OpenDescription(CheckedFolder* folder, Findings* findings) {
   const auto old = std::find(names.begin(), names.end(), kOldDescriptionName);
   if (old != names.end() && names.size() > 1) {
     names.erase(old);
-    findings->Add({2, Severity::kWarning, std::string(kOldDescriptionName), "stands beside " + names[0],
-                   "some engines take the one, some the other", "Remove the older name."});
+    findings->Add({2, Severity::kWarning, std::string(kOldDescriptionName),
+                   "stands beside " + names[0], "some engines take the one, some the other",
+                   "Remove the older name."});
   } else if (old != names.end()) {
     findings->Add({2, Severity::kError, std::string(kOldDescriptionName),
-                   fmt::format("is the only description; engines look for {}", kDescriptionName), "",
-                   fmt::format("Rename it to {}; ingot convert does.", kDescriptionName)});
+                   fmt::format("is the only description; engines look for {}", kDescriptionName),
+                   "", fmt::format("Rename it to {}; ingot convert does.", kDescriptionName)});
   }
   if (names.size() > 1) {
     findings->Add({2, Severity::kError, folder->dir.string(),
-                   fmt::format("{} descriptions: {}", names.size(), fmt::join(names, ", ")), "", ""});
+                   fmt::format("{} descriptions: {}", names.size(), fmt::join(names, ", ")), "",
+                   ""});
   }
   if (names.empty()) return;
   const bool usual = std::find(names.begin(), names.end(), kDescriptionName) != names.end();
   try {
-    folder->description = ParseQuantDescription(folder->dir / (usual ? std::string(kDescriptionName) : names[0]));
+    folder->description =
+        ParseQuantDescription(folder->dir / (usual ? std::string(kDescriptionName) : names[0]));
   } catch (const Error& error) {
     findings->Add({2, Severity::kError, names[0], error.what(), "", ""});
   }
@@ -125,7 +136,8 @@ void OpenDescription(CheckedFolder* folder, Findings* findings) {
 
 void GroupModules(CheckedFolder* folder) {
   const auto module_of = [&](const std::string& tensor) -> CheckedModule& {
-    const auto [it, fresh] = folder->module_index.try_emplace(ModuleOf(tensor), folder->modules.size());
+    const auto [it, fresh] =
+        folder->module_index.try_emplace(ModuleOf(tensor), folder->modules.size());
     if (fresh) folder->modules.push_back({ModuleOf(tensor), {}, {}});
     return folder->modules[it->second];
   };
@@ -134,11 +146,13 @@ void GroupModules(CheckedFolder* folder) {
       module_of(tensor).labels.emplace_back(SuffixOf(tensor), label);
     }
   }
-  for (const auto& [name, tensor] : folder->tensors) module_of(name).tensors.emplace(SuffixOf(name), tensor);
+  for (const auto& [name, tensor] : folder->tensors)
+    module_of(name).tensors.emplace(SuffixOf(name), tensor);
 }
 
 bool AnyCodes(const CheckedFolder& folder) {
-  return std::any_of(folder.modules.begin(), folder.modules.end(), [](const CheckedModule& m) { return m.HasCodes(); });
+  return std::any_of(folder.modules.begin(), folder.modules.end(),
+                     [](const CheckedModule& m) { return m.HasCodes(); });
 }
 
 // golden-stick folders hold vectors; the type of the offset says for which server.
@@ -160,10 +174,12 @@ std::optional<FolderFormat> VectorFormat(const CheckedFolder& folder) {
 void DetectFormat(CheckedFolder* folder, Findings* findings) {
   const bool codes = AnyCodes(*folder);
   if (folder->description || !folder->descriptions.empty()) {
-    const bool v1 = std::any_of(folder->file_names.begin(), folder->file_names.end(), [](const std::string& name) {
-      return name.starts_with("quant_model_weights") && name.ends_with(".safetensors");
-    });
-    folder->format = VectorFormat(*folder).value_or(v1 ? FolderFormat::kAscendV1 : FolderFormat::kAscendV0);
+    const bool v1 = std::any_of(
+        folder->file_names.begin(), folder->file_names.end(), [](const std::string& name) {
+          return name.starts_with("quant_model_weights") && name.ends_with(".safetensors");
+        });
+    folder->format =
+        VectorFormat(*folder).value_or(v1 ? FolderFormat::kAscendV1 : FolderFormat::kAscendV0);
   } else if (folder->has_quantization_config) {
     folder->format = FolderFormat::kCompressedTensors;
   } else if (!codes) {
@@ -171,7 +187,9 @@ void DetectFormat(CheckedFolder* folder, Findings* findings) {
   } else {
     folder->format = VectorFormat(*folder);
     findings->Add({2, Severity::kError, folder->dir.string(),
-                   fmt::format("int8 weights, but no {} and no quantization_config in config.json", kDescriptionName), "", ""});
+                   fmt::format("int8 weights, but no {} and no quantization_config in config.json",
+                               kDescriptionName),
+                   "", ""});
   }
 }
 
@@ -183,7 +201,8 @@ void OpenCompressedTensors(CheckedFolder* folder, Findings* findings) {
     return;
   }
   if (!folder->compressed_tensors) {
-    findings->Add({21, Severity::kError, "config.json", "has no quantization_config of compressed-tensors", "", ""});
+    findings->Add({21, Severity::kError, "config.json",
+                   "has no quantization_config of compressed-tensors", "", ""});
   }
 }
 
@@ -215,7 +234,8 @@ bool CheckedFolder::HasFile(std::string_view name) const {
   return std::find(file_names.begin(), file_names.end(), name) != file_names.end();
 }
 
-CheckedFolder OpenForCheck(const fs::path& dir, const std::optional<FolderFormat>& profile, Findings* findings) {
+CheckedFolder OpenForCheck(const fs::path& dir, const std::optional<FolderFormat>& profile,
+                           Findings* findings) {
   CheckedFolder folder;
   folder.dir = dir;
   for (const fs::path& path : ListFiles(dir)) folder.file_names.push_back(path.filename().string());
@@ -229,7 +249,8 @@ CheckedFolder OpenForCheck(const fs::path& dir, const std::optional<FolderFormat
   if (folder.format == FolderFormat::kCompressedTensors) OpenCompressedTensors(&folder, findings);
   const bool wants_description = folder.golden_stick() || folder.ascend();
   if (profile && wants_description && folder.descriptions.empty() && !AnyCodes(folder)) {
-    findings->Add({2, Severity::kError, dir.string(), fmt::format("no {}", kDescriptionName), "", ""});
+    findings->Add(
+        {2, Severity::kError, dir.string(), fmt::format("no {}", kDescriptionName), "", ""});
   }
   return folder;
 }

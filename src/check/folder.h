@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder opened for checking: whatever can be read is there, whatever cannot is a finding. Nothing here throws for bad
-// content.
+// A folder opened for checking: whatever can be read is there, whatever cannot is a finding.
+// Nothing here throws for bad content.
 #pragma once
 
 #include <cstdint>
@@ -53,14 +53,14 @@ struct CheckedFolder {
   std::map<std::string, CheckedTensor, std::less<>> tensors;
   std::vector<std::string> descriptions;  // file names
   std::optional<QuantDescription> description;
-  std::optional<JsonValue> config;        // config.json, when it is an object
-  std::optional<ModelConfig> model;       // when config.json is that of a known model
+  std::optional<JsonValue> config;   // config.json, when it is an object
+  std::optional<ModelConfig> model;  // when config.json is that of a known model
   std::optional<CompressedTensorsConfig> compressed_tensors;
-  std::string torch_dtype;                // "" when absent
-  bool ties = false;                      // config.json
+  std::string torch_dtype;  // "" when absent
+  bool ties = false;        // config.json
   bool has_quantization_config = false;
-  std::optional<FolderFormat> format;     // as detected, or the profile
-  std::vector<CheckedModule> modules;     // description order; else file order
+  std::optional<FolderFormat> format;  // as detected, or the profile
+  std::vector<CheckedModule> modules;  // description order; else file order
   std::map<std::string, size_t, std::less<>> module_index;
 
   const CheckedModule* FindModule(std::string_view name) const;
@@ -70,11 +70,14 @@ struct CheckedFolder {
   bool golden_stick() const {
     return format == FolderFormat::kGoldenStick310 || format == FolderFormat::kGoldenStick910;
   }
-  bool ascend() const { return format == FolderFormat::kAscendV0 || format == FolderFormat::kAscendV1; }
+  bool ascend() const {
+    return format == FolderFormat::kAscendV0 || format == FolderFormat::kAscendV1;
+  }
   bool quantized() const { return format && format != FolderFormat::kFloat; }
 };
 
 // Opens the folder; rules 0, 1, 2 and what config.json contributes to 21 report on the way.
-CheckedFolder OpenForCheck(const std::filesystem::path& dir, const std::optional<FolderFormat>& profile, Findings* findings);
+CheckedFolder OpenForCheck(const std::filesystem::path& dir,
+                           const std::optional<FolderFormat>& profile, Findings* findings);
 
 }  // namespace ingot

@@ -14,13 +14,13 @@ namespace ingot {
 namespace {
 
 // Limits. Fluent text, tables, other alphabets and rhymes stay below them (garbage_test.cc).
-constexpr size_t kMinSteps = 12;             // shorter answers are judged by their logits and bytes only
-constexpr size_t kMaxPeriod = 32;            // longest repeated phrase that is looked for
-constexpr double kRepetitionLimit = 0.8;     // share of tokens inside one periodic run
-constexpr double kTrigramLimit = 0.25;       // different 3-grams
-constexpr double kEntropyLimit = 0.65;       // of ln(vocab)
-constexpr double kBrokenLimit = 0.1;         // of the characters
-constexpr double kSwitchLimit = 0.25;        // script changes a letter
+constexpr size_t kMinSteps = 12;   // shorter answers are judged by their logits and bytes only
+constexpr size_t kMaxPeriod = 32;  // longest repeated phrase that is looked for
+constexpr double kRepetitionLimit = 0.8;  // share of tokens inside one periodic run
+constexpr double kTrigramLimit = 0.25;    // different 3-grams
+constexpr double kEntropyLimit = 0.65;    // of ln(vocab)
+constexpr double kBrokenLimit = 0.1;      // of the characters
+constexpr double kSwitchLimit = 0.25;     // script changes a letter
 constexpr int64_t kManyScripts = 4;
 constexpr double kSpecialLimit = 0.2;
 
@@ -40,7 +40,8 @@ size_t LongestPeriodicRun(const std::vector<StepStats>& steps) {
 double DistinctTrigrams(const std::vector<StepStats>& steps) {
   if (steps.size() < 3) return 1;
   std::set<std::tuple<int64_t, int64_t, int64_t>> seen;
-  for (size_t i = 2; i < steps.size(); ++i) seen.emplace(steps[i - 2].token, steps[i - 1].token, steps[i].token);
+  for (size_t i = 2; i < steps.size(); ++i)
+    seen.emplace(steps[i - 2].token, steps[i - 1].token, steps[i].token);
   return static_cast<double>(seen.size()) / static_cast<double>(steps.size() - 2);
 }
 
@@ -48,7 +49,11 @@ double DistinctTrigrams(const std::vector<StepStats>& steps) {
 std::optional<char32_t> NextCharacter(std::string_view text, size_t* at) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t first = byte(*at);
-  const size_t length = first < 0x80 ? 1 : first >= 0xf0 && first < 0xf5 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
+  const size_t length = first < 0x80                    ? 1
+                        : first >= 0xf0 && first < 0xf5 ? 4
+                        : first >= 0xe0                 ? 3
+                        : first >= 0xc2                 ? 2
+                                                        : 0;
   if (length == 0 || first >= 0xf5 || *at + length > text.size()) {
     ++*at;
     return std::nullopt;
@@ -67,17 +72,19 @@ std::optional<char32_t> NextCharacter(std::string_view text, size_t* at) {
   return code;
 }
 
-// Scripts by code block, coarse on purpose: Chinese with Kana is Japanese, Latin with accents is Latin. 0: no letter.
+// Scripts by code block, coarse on purpose: Chinese with Kana is Japanese, Latin with accents is
+// Latin. 0: no letter.
 int ScriptOf(char32_t c) {
   struct Block {
     char32_t first, last;
     int script;
   };
   static constexpr std::array<Block, 21> kBlocks = {{
-      {'A', 'Z', 1},           {'a', 'z', 1},           {0xc0, 0x24f, 1},        {0x370, 0x3ff, 2},      {0x400, 0x52f, 3},
-      {0x530, 0x58f, 4},       {0x590, 0x5ff, 5},       {0x600, 0x77f, 6},       {0x900, 0x97f, 7},      {0x980, 0xdff, 8},
-      {0xe00, 0xeff, 9},       {0x1000, 0x109f, 10},    {0x10a0, 0x10ff, 11},    {0x1100, 0x11ff, 12},   {0x1200, 0x139f, 13},
-      {0x1780, 0x17ff, 14},    {0x1e00, 0x1eff, 1},     {0x3040, 0x30ff, 15},    {0x3400, 0x9fff, 15},   {0xac00, 0xd7af, 12},
+      {'A', 'Z', 1},        {'a', 'z', 1},        {0xc0, 0x24f, 1},     {0x370, 0x3ff, 2},
+      {0x400, 0x52f, 3},    {0x530, 0x58f, 4},    {0x590, 0x5ff, 5},    {0x600, 0x77f, 6},
+      {0x900, 0x97f, 7},    {0x980, 0xdff, 8},    {0xe00, 0xeff, 9},    {0x1000, 0x109f, 10},
+      {0x10a0, 0x10ff, 11}, {0x1100, 0x11ff, 12}, {0x1200, 0x139f, 13}, {0x1780, 0x17ff, 14},
+      {0x1e00, 0x1eff, 1},  {0x3040, 0x30ff, 15}, {0x3400, 0x9fff, 15}, {0xac00, 0xd7af, 12},
       {0xf900, 0xfaff, 15},
   }};
   for (const Block& block : kBlocks) {
@@ -106,8 +113,10 @@ void MeasureText(std::string_view text, GarbageReport* report) {
     last = script;
   }
   report->n_scripts = static_cast<int64_t>(scripts.size());
-  if (n_characters > 0) report->broken_utf8 = static_cast<double>(broken) / static_cast<double>(n_characters);
-  if (letters > 0) report->script_switches = static_cast<double>(switches) / static_cast<double>(letters);
+  if (n_characters > 0)
+    report->broken_utf8 = static_cast<double>(broken) / static_cast<double>(n_characters);
+  if (letters > 0)
+    report->script_switches = static_cast<double>(switches) / static_cast<double>(letters);
 }
 
 double MeanEntropyShare(const GeneratedText& generated) {
@@ -129,11 +138,13 @@ void Raise(GarbageReport* report, GarbageVerdict verdict, std::string reason) {
 
 void JudgeLogits(const GeneratedText& generated, GarbageReport* report) {
   if (report->bad_logits > 0) {
-    Raise(report, GarbageVerdict::kGarbage, fmt::format("{} logits are NaN or infinite", report->bad_logits));
+    Raise(report, GarbageVerdict::kGarbage,
+          fmt::format("{} logits are NaN or infinite", report->bad_logits));
   }
   if (report->mean_entropy_share > kEntropyLimit) {
     Raise(report, GarbageVerdict::kGarbage,
-          fmt::format("the next token is nearly arbitrary: mean entropy {:.2f} of the largest possible (limit {:.2f})",
+          fmt::format("the next token is nearly arbitrary: mean entropy {:.2f} of the largest "
+                      "possible (limit {:.2f})",
                       report->mean_entropy_share, kEntropyLimit));
   }
   if (generated.steps.empty() && !generated.stopped) {
@@ -144,30 +155,37 @@ void JudgeLogits(const GeneratedText& generated, GarbageReport* report) {
 void JudgeTokens(const GeneratedText& generated, GarbageReport* report) {
   if (generated.steps.size() < kMinSteps) return;
   if (report->repetition > kRepetitionLimit) {
-    Raise(report, GarbageVerdict::kGarbage, fmt::format("{:.0f} % of the tokens repeat one phrase (limit {:.0f} %)",
-                                                        100 * report->repetition, 100 * kRepetitionLimit));
+    Raise(report, GarbageVerdict::kGarbage,
+          fmt::format("{:.0f} % of the tokens repeat one phrase (limit {:.0f} %)",
+                      100 * report->repetition, 100 * kRepetitionLimit));
   } else if (report->distinct_trigrams < kTrigramLimit) {
-    Raise(report, GarbageVerdict::kSuspicious, fmt::format("only {:.0f} % of the 3-token sequences are different (limit {:.0f} %)",
-                                                           100 * report->distinct_trigrams, 100 * kTrigramLimit));
+    Raise(report, GarbageVerdict::kSuspicious,
+          fmt::format("only {:.0f} % of the 3-token sequences are different (limit {:.0f} %)",
+                      100 * report->distinct_trigrams, 100 * kTrigramLimit));
   }
   if (report->special_share > kSpecialLimit) {
-    Raise(report, GarbageVerdict::kGarbage, fmt::format("{:.0f} % of the tokens are control tokens (limit {:.0f} %)",
-                                                        100 * report->special_share, 100 * kSpecialLimit));
+    Raise(report, GarbageVerdict::kGarbage,
+          fmt::format("{:.0f} % of the tokens are control tokens (limit {:.0f} %)",
+                      100 * report->special_share, 100 * kSpecialLimit));
   }
 }
 
 void JudgeCharacters(const GeneratedText& generated, GarbageReport* report) {
-  // A picture of one character at the end of a cut answer may be incomplete; a tenth of all may not.
+  // A picture of one character at the end of a cut answer may be incomplete; a tenth of all may
+  // not.
   if (report->broken_utf8 > kBrokenLimit && generated.text.size() >= 8) {
-    Raise(report, GarbageVerdict::kGarbage, fmt::format("{:.0f} % of the characters are broken UTF-8 (limit {:.0f} %)",
-                                                        100 * report->broken_utf8, 100 * kBrokenLimit));
+    Raise(report, GarbageVerdict::kGarbage,
+          fmt::format("{:.0f} % of the characters are broken UTF-8 (limit {:.0f} %)",
+                      100 * report->broken_utf8, 100 * kBrokenLimit));
   }
   if (report->n_scripts >= kManyScripts && report->script_switches > kSwitchLimit / 2) {
-    Raise(report, GarbageVerdict::kGarbage, fmt::format("letters of {} writing systems alternate ({:.2f} changes a letter)",
-                                                        report->n_scripts, report->script_switches));
+    Raise(report, GarbageVerdict::kGarbage,
+          fmt::format("letters of {} writing systems alternate ({:.2f} changes a letter)",
+                      report->n_scripts, report->script_switches));
   } else if (report->script_switches > kSwitchLimit) {
-    Raise(report, GarbageVerdict::kSuspicious, fmt::format("writing systems alternate ({:.2f} changes a letter, limit {:.2f})",
-                                                           report->script_switches, kSwitchLimit));
+    Raise(report, GarbageVerdict::kSuspicious,
+          fmt::format("writing systems alternate ({:.2f} changes a letter, limit {:.2f})",
+                      report->script_switches, kSwitchLimit));
   }
 }
 
@@ -201,7 +219,8 @@ GarbageReport JudgeTexts(std::span<const GeneratedText> answers) {
   for (const GeneratedText& answer : answers) {
     const GarbageReport one = JudgeText(answer);
     total.verdict = std::max(total.verdict, one.verdict);
-    for (const std::string& reason : one.reasons) total.reasons.push_back(answer.prompt_name + ": " + reason);
+    for (const std::string& reason : one.reasons)
+      total.reasons.push_back(answer.prompt_name + ": " + reason);
     total.repetition = std::max(total.repetition, one.repetition);
     total.distinct_trigrams = std::min(total.distinct_trigrams, one.distinct_trigrams);
     total.mean_entropy_share = std::max(total.mean_entropy_share, one.mean_entropy_share);
@@ -211,9 +230,10 @@ GarbageReport JudgeTexts(std::span<const GeneratedText> answers) {
     total.bad_logits += one.bad_logits;
     total.special_share = std::max(total.special_share, one.special_share);
   }
-  const bool same = answers.size() > 1 && answers[0].steps.size() >= kMinSteps &&
-                    std::all_of(answers.begin() + 1, answers.end(),
-                                [&](const GeneratedText& answer) { return SameTokens(answer, answers[0]); });
+  const bool same =
+      answers.size() > 1 && answers[0].steps.size() >= kMinSteps &&
+      std::all_of(answers.begin() + 1, answers.end(),
+                  [&](const GeneratedText& answer) { return SameTokens(answer, answers[0]); });
   if (same) {
     Raise(&total, GarbageVerdict::kGarbage,
           fmt::format("all {} answers are the same, although the prompts differ", answers.size()));

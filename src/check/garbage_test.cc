@@ -14,7 +14,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// One token for each word, numbered by first appearance, so that repeated words are repeated tokens.
+// One token for each word, numbered by first appearance, so that repeated words are repeated
+// tokens.
 GeneratedText FromWords(const std::string& text) {
   GeneratedText generated;
   generated.prompt_name = "test";
@@ -41,16 +42,21 @@ GarbageVerdict VerdictOf(const std::string& text) { return JudgeText(FromWords(t
 
 TEST(Garbage, OrdinaryAnswersAreFine) {
   for (const char* text : {
-           "The picture shows a red bus that stands at a stop in front of a tall building, and two people wait beside it.",
+           "The picture shows a red bus that stands at a stop in front of a tall building, and two "
+           "people wait beside it.",
            "yes",
            "",
            "7 5 3 1 2 4 6 8 9 0 11 12 13 14",
            "这 张 图片 显示 了 一 辆 红色 的 公共 汽车 停 在 一 座 高楼 前面",
-           "В этой фотографии виден красный автобус у остановки перед высоким зданием и два человека рядом с ним",
-           "The sign says 「止まれ」, which is Japanese for stop, and below it stands the word STOP once more in Latin letters.",
+           "В этой фотографии виден красный автобус у остановки перед высоким зданием и два "
+           "человека рядом с ним",
+           "The sign says 「止まれ」, which is Japanese for stop, and below it stands the word "
+           "STOP once more in Latin letters.",
            "| year | value | | --- | --- | | 2019 | 4 | | 2020 | 7 | | 2021 | 9 | | 2022 | 12 |",
-           "It is what it is, and that is that: the cat sat on the mat, the dog sat on the log, the frog sat on the bog.",
-           "a café, a naïve façade, Dvořák's piano — all of it « très » élégant at 20 °C in the crème brûlée shop",
+           "It is what it is, and that is that: the cat sat on the mat, the dog sat on the log, "
+           "the frog sat on the bog.",
+           "a café, a naïve façade, Dvořák's piano — all of it « très » élégant at 20 °C in the "
+           "crème brûlée shop",
        }) {
     EXPECT_EQ(VerdictOf(text), GarbageVerdict::kFine) << text;
   }
@@ -76,10 +82,12 @@ TEST(Garbage, MixedScripts) {
 }
 
 TEST(Garbage, BrokenUtf8) {
-  EXPECT_EQ(VerdictOf("ab\xff\xfe cd\x80 \xc3( \xe2\x82 \xed\xa0\x80 ok"), GarbageVerdict::kGarbage);
+  EXPECT_EQ(VerdictOf("ab\xff\xfe cd\x80 \xc3( \xe2\x82 \xed\xa0\x80 ok"),
+            GarbageVerdict::kGarbage);
   EXPECT_EQ(VerdictOf("\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd abc"), GarbageVerdict::kGarbage);
   // A multi-byte character cut by the length limit is no garbage.
-  EXPECT_EQ(VerdictOf("a long and ordinary answer that ends in the middle of a letter: caf\xc3"), GarbageVerdict::kFine);
+  EXPECT_EQ(VerdictOf("a long and ordinary answer that ends in the middle of a letter: caf\xc3"),
+            GarbageVerdict::kFine);
 }
 
 TEST(Garbage, LogitsThatSayNothing) {
@@ -100,7 +108,8 @@ TEST(Garbage, ControlTokens) {
 }
 
 TEST(Garbage, TheSameAnswerToEverything) {
-  const GeneratedText one = FromWords("this is a sentence of more than twelve words that could stand for itself alone");
+  const GeneratedText one =
+      FromWords("this is a sentence of more than twelve words that could stand for itself alone");
   const std::vector<GeneratedText> answers = {one, one, one};
   EXPECT_EQ(JudgeText(one).verdict, GarbageVerdict::kFine);
   EXPECT_EQ(JudgeTexts(answers).verdict, GarbageVerdict::kGarbage);

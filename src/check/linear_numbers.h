@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The numbers of one quantized linear as far as they can be read, and the checks that need nothing else.
+// The numbers of one quantized linear as far as they can be read, and the checks that need nothing
+// else.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@
 
 namespace ingot {
 
-// Parts that are missing or have a wrong type stay empty: the rule that says so has reported, others skip them.
+// Parts that are missing or have a wrong type stay empty: the rule that says so has reported,
+// others skip them.
 struct LinearNumbers {
   const CheckedModule* module = nullptr;
   int64_t rows = 0, cols = 0;
@@ -24,7 +26,8 @@ struct LinearNumbers {
 };
 
 // Rules 10, 11 and 13 for a module with int8 weights. Dynamic linears have no activation numbers.
-LinearNumbers ReadLinear(const CheckedFolder& folder, const CheckedModule& module, Findings* findings);
+LinearNumbers ReadLinear(const CheckedFolder& folder, const CheckedModule& module,
+                         Findings* findings);
 
 // What the codes of one row say.
 struct RowCodes {

@@ -18,8 +18,8 @@ constexpr float kF16Normal = 0x1p-14f;
 
 // Figures over the whole folder.
 struct Totals {
-  int64_t n_linears = 0, minus_128_linears = 0, rows = 0, coarse_rows = 0, subnormal_rows = 0, lost_rows = 0, dead_rows = 0, int64_linears = 0,
-          f32_linears = 0;
+  int64_t n_linears = 0, minus_128_linears = 0, rows = 0, coarse_rows = 0, subnormal_rows = 0,
+          lost_rows = 0, dead_rows = 0, int64_linears = 0, f32_linears = 0;
   double worst_f16 = 0, worst_identity = 0;
   std::string worst_f16_module, worst_identity_module;
 };
@@ -42,14 +42,15 @@ class LinearChecker {
   void CheckEncoding();
   void CheckFloatLabels(const CheckedModule& module);
   void Summarize();
-  void Add(int rule, Severity severity, const LinearNumbers& linear, const char* suffix, std::string found,
-           std::string why = "", std::string remedy = "") {
+  void Add(int rule, Severity severity, const LinearNumbers& linear, const char* suffix,
+           std::string found, std::string why = "", std::string remedy = "") {
     const std::string where = linear.module->name + (*suffix != '\0' ? "." : "") + suffix;
     findings_->Add({rule, severity, where, std::move(found), std::move(why), std::move(remedy)});
   }
   bool is_310() const { return folder_.format == FolderFormat::kGoldenStick310; }
   bool allows_minus_128() const {
-    return folder_.format == FolderFormat::kAscendV1 || folder_.format == FolderFormat::kCompressedTensors;
+    return folder_.format == FolderFormat::kAscendV1 ||
+           folder_.format == FolderFormat::kCompressedTensors;
   }
 
   const CheckedFolder& folder_;
@@ -76,7 +77,8 @@ void LinearChecker::CheckDeq(const LinearNumbers& linear, const std::vector<RowC
   int64_t bad = 0, zero = 0, large = 0, first = -1;
   for (size_t row = 0; row < linear.deq.size(); ++row) {
     const float deq = linear.deq[row];
-    const bool marked = !linear.quant_bias.empty() && linear.quant_bias[row] == std::numeric_limits<int32_t>::min();
+    const bool marked =
+        !linear.quant_bias.empty() && linear.quant_bias[row] == std::numeric_limits<int32_t>::min();
     const bool dead = deq == 0 && (marked || (!rows.empty() && AllZero(rows[row])));
     zero += dead ? 1 : 0;
     large += deq > 1e4f ? 1 : 0;
@@ -91,10 +93,13 @@ void LinearChecker::CheckDeq(const LinearNumbers& linear, const std::vector<RowC
   }
   if (large > 0) {
     Add(15, Severity::kError, linear, "deq_scale",
-        fmt::format("{} rows are above 10000, as if an int64 bit pattern had been converted by value", large));
+        fmt::format(
+            "{} rows are above 10000, as if an int64 bit pattern had been converted by value",
+            large));
   }
   if (zero > 0) {
-    Add(15, Severity::kWarning, linear, "deq_scale", fmt::format("{} rows are 0: the scale vanished in float16", zero),
+    Add(15, Severity::kWarning, linear, "deq_scale",
+        fmt::format("{} rows are 0: the scale vanished in float16", zero),
         "these outputs are always 0; harmless when the weights are (nearly) 0 too",
         "Quantize with a method that keeps scales in float32.");
   }
@@ -110,10 +115,13 @@ double IdentityTolerance(const CheckedFolder& folder, const LinearNumbers& linea
     return 0x1p-10 + 0x1p-24 / static_cast<double>(value);  // one step, also where F16 is subnormal
   };
   double tolerance = unit("input_scale", linear.scale[0]) + unit("weight_scale", s_w);
-  // An F16 scalar times an F16 scale was rounded to F16 once more (act_method 1 of the original tool).
+  // An F16 scalar times an F16 scale was rounded to F16 once more (act_method 1 of the original
+  // tool).
   const CheckedTensor* input = linear.module->Find("input_scale");
-  if (input->dtype() == DType::kF16 && folder.ascend()) tolerance += 0x1p-24 / (static_cast<double>(linear.scale[0]) * s_w);
-  // V1 computes vision and layer 0 in bf16 and widens; others fold a rounded reciprocal of s_x into deq.
+  if (input->dtype() == DType::kF16 && folder.ascend())
+    tolerance += 0x1p-24 / (static_cast<double>(linear.scale[0]) * s_w);
+  // V1 computes vision and layer 0 in bf16 and widens; others fold a rounded reciprocal of s_x into
+  // deq.
   if (folder.format == FolderFormat::kAscendV1) tolerance = std::max(tolerance, 0x1p-7);
   return tolerance;
 }
@@ -139,16 +147,18 @@ void LinearChecker::CheckIdentity(const LinearNumbers& linear) {
   }
   if (off == 0) return;
   Add(15, worst > 0.05 ? Severity::kError : Severity::kWarning, linear, "deq_scale",
-      fmt::format("row {} is {}, input_scale * weight_scale is {} ({} rows differ, by up to {:.3g} %)", first,
-                  linear.deq[static_cast<size_t>(first)],
-                  linear.scale[0] * linear.weight_scale[static_cast<size_t>(first)], off, 100 * worst));
+      fmt::format(
+          "row {} is {}, input_scale * weight_scale is {} ({} rows differ, by up to {:.3g} %)",
+          first, linear.deq[static_cast<size_t>(first)],
+          linear.scale[0] * linear.weight_scale[static_cast<size_t>(first)], off, 100 * worst));
 }
 
 // Rule 16. Both forms are computed, so that the finding can say which one is there.
 void LinearChecker::CheckQuantBias(const LinearNumbers& linear) {
   if (linear.quant_bias.empty() || linear.deq.empty() || linear.offset.empty()) return;
   const CheckedTensor& weight = *linear.module->Find("weight");
-  const std::vector<double> sums = WeightedSums(weight.view().As<int8_t>(), linear.rows, linear.cols, linear.offset);
+  const std::vector<double> sums =
+      WeightedSums(weight.view().As<int8_t>(), linear.rows, linear.cols, linear.offset);
   const bool with_bias = !linear.bias.empty() && !folder_.golden_stick();
   int64_t off = 0, other_form = 0, first = -1;
   int32_t wanted = 0;
@@ -173,12 +183,14 @@ void LinearChecker::CheckQuantBias(const LinearNumbers& linear) {
   }
   if (off == 0) return;
   const bool form = other_form == off;
-  const std::string what = fmt::format("row {} is {}; expected {} ({} of {} rows differ)", first,
-                                       linear.quant_bias[static_cast<size_t>(first)], wanted, off, sums.size());
+  const std::string what =
+      fmt::format("row {} is {}; expected {} ({} of {} rows differ)", first,
+                  linear.quant_bias[static_cast<size_t>(first)], wanted, off, sums.size());
   if (!form) return Add(16, Severity::kError, linear, "quant_bias", what);
   Add(16, Severity::kError, linear, "quant_bias",
       what + (with_bias ? ": the layer's bias is not inside" : ": the layer's bias is inside"),
-      with_bias ? "this engine does not add the bias itself, so it is lost" : "golden-stick adds the bias once more");
+      with_bias ? "this engine does not add the bias itself, so it is lost"
+                : "golden-stick adds the bias once more");
 }
 
 // Rule 20.
@@ -192,7 +204,8 @@ void LinearChecker::CheckOverflow(const LinearNumbers& linear) {
   const int64_t bound = linear.cols * code * 128 + largest;
   if (bound < (int64_t{1} << 31)) return;
   Add(20, Severity::kError, linear, "",
-      fmt::format("{} inputs and quant_bias up to {} reach {}, beyond int32", linear.cols, largest, bound));
+      fmt::format("{} inputs and quant_bias up to {} reach {}, beyond int32", linear.cols, largest,
+                  bound));
 }
 
 // Rule 18: the 310P loader rounds every float32 tensor to float16.
@@ -213,8 +226,10 @@ void LinearChecker::CheckF16(const LinearNumbers& linear, const std::vector<RowC
   }
   totals_.lost_rows += lost;
   if (lost == 0) return;
-  Add(18, Severity::kError, linear, "deq_scale", fmt::format("{} of {} rows become 0 in float16", lost, linear.deq.size()),
-      "these outputs are always 0 on a 310P", "Quantize with --target golden-stick-310, or keep this layer float.");
+  Add(18, Severity::kError, linear, "deq_scale",
+      fmt::format("{} of {} rows become 0 in float16", lost, linear.deq.size()),
+      "these outputs are always 0 on a 310P",
+      "Quantize with --target golden-stick-310, or keep this layer float.");
 }
 
 void LinearChecker::CheckFloatLabels(const CheckedModule& module) {
@@ -225,14 +240,17 @@ void LinearChecker::CheckFloatLabels(const CheckedModule& module) {
   const bool codes = weight->dtype() == DType::kI8;
   if (*label == "FLOAT" && codes) {
     findings_->Add({11, Severity::kError, module.name + ".weight", "is I8 but labelled FLOAT",
-                    "the codes are taken for weights: garbage", "Use the description of this run."});
+                    "the codes are taken for weights: garbage",
+                    "Use the description of this run."});
   } else if (eight_bit && !codes) {
     findings_->Add({11, Severity::kError, module.name + ".weight",
                     fmt::format("is {} but labelled {}", DTypeName(weight->dtype()), *label),
-                    "float numbers are taken for codes: garbage", "Use the description of this run."});
+                    "float numbers are taken for codes: garbage",
+                    "Use the description of this run."});
   } else if (codes && weight->shape().size() != 2) {
     findings_->Add({11, Severity::kError, module.name + ".weight",
-                    fmt::format("is I8 {}; expected two dimensions", ShapeText(weight->shape())), "", ""});
+                    fmt::format("is I8 {}; expected two dimensions", ShapeText(weight->shape())),
+                    "", ""});
   }
 }
 
@@ -284,49 +302,65 @@ void LinearChecker::CheckEncoding() {
   }
   if (folder_.golden_stick()) {
     if (i64 == 0) return;
-    findings_->Add({17, Severity::kError, folder_.dir.string(),
-                    fmt::format("deq_scale of {} linears is I64; golden-stick reads F32", i64),
-                    "vllm-mindspore converts the integers by value (about 9e8): every answer is garbage",
-                    "Run ingot convert --quant_dir on this folder (without --exact); it decodes deq_scale."});
+    findings_->Add(
+        {17, Severity::kError, folder_.dir.string(),
+         fmt::format("deq_scale of {} linears is I64; golden-stick reads F32", i64),
+         "vllm-mindspore converts the integers by value (about 9e8): every answer is garbage",
+         "Run ingot convert --quant_dir on this folder (without --exact); it decodes deq_scale."});
     return;
   }
   if (!folder_.ascend() || !folder_.config) return;
   const bool f16 = folder_.run_dtype() == DType::kF16;
   if (f16 == (i64 > 0)) return;
-  findings_->Add({17, Severity::kError, "config.json",
-                  fmt::format("names {}, but deq_scale is {}", folder_.torch_dtype.empty() ? "no dtype (bfloat16)" : folder_.torch_dtype,
-                              i64 > 0 ? "I64 (the float16 encoding)" : "F32 (the bfloat16 encoding)"),
-                  "", fmt::format("Convert it for its engine (ingot convert), or serve it with --dtype {}.", i64 > 0 ? "float16" : "bfloat16")});
+  findings_->Add(
+      {17, Severity::kError, "config.json",
+       fmt::format("names {}, but deq_scale is {}",
+                   folder_.torch_dtype.empty() ? "no dtype (bfloat16)" : folder_.torch_dtype,
+                   i64 > 0 ? "I64 (the float16 encoding)" : "F32 (the bfloat16 encoding)"),
+       "",
+       fmt::format("Convert it for its engine (ingot convert), or serve it with --dtype {}.",
+                   i64 > 0 ? "float16" : "bfloat16")});
 }
 
 void LinearChecker::Summarize() {
   if (totals_.n_linears == 0) return;
-  findings_->Fact(fmt::format("{} quantized linears, {} output rows", totals_.n_linears, totals_.rows));
+  findings_->Fact(
+      fmt::format("{} quantized linears, {} output rows", totals_.n_linears, totals_.rows));
   if (totals_.minus_128_linears > 0) {
-    findings_->Add({12, Severity::kWarning, folder_.dir.string(),
-                    fmt::format("{} linears have the code -128; this format's quantizer ends at -127", totals_.minus_128_linears),
-                    "engines compute with it all the same", "None needed for a folder converted from another format."});
+    findings_->Add(
+        {12, Severity::kWarning, folder_.dir.string(),
+         fmt::format("{} linears have the code -128; this format's quantizer ends at -127",
+                     totals_.minus_128_linears),
+         "engines compute with it all the same",
+         "None needed for a folder converted from another format."});
   }
   if (totals_.coarse_rows > 0) {
-    const double share = 100.0 * static_cast<double>(totals_.coarse_rows) / static_cast<double>(totals_.rows);
+    const double share =
+        100.0 * static_cast<double>(totals_.coarse_rows) / static_cast<double>(totals_.rows);
     findings_->Add({12, share > 20 ? Severity::kWarning : Severity::kNote, folder_.dir.string(),
-                    fmt::format("{} of {} rows ({:.1f} %) do not reach the code 126", totals_.coarse_rows, totals_.rows, share),
-                    "part of the 8 bits is unused there", "Usual for scales that were rounded up; otherwise quantize again."});
+                    fmt::format("{} of {} rows ({:.1f} %) do not reach the code 126",
+                                totals_.coarse_rows, totals_.rows, share),
+                    "part of the 8 bits is unused there",
+                    "Usual for scales that were rounded up; otherwise quantize again."});
   }
   if (totals_.worst_identity > 0) {
-    findings_->Fact(fmt::format("deq_scale against input_scale * weight_scale: at most {:.2g} % apart ({})",
-                                100 * totals_.worst_identity, totals_.worst_identity_module));
+    findings_->Fact(
+        fmt::format("deq_scale against input_scale * weight_scale: at most {:.2g} % apart ({})",
+                    100 * totals_.worst_identity, totals_.worst_identity_module));
   }
   if (!is_310()) return;
-  const std::string off = totals_.worst_f16 == 0 ? "exact" : fmt::format("at most {:.3g} % off ({})", 100 * totals_.worst_f16,
-                                                                         totals_.worst_f16_module);
-  findings_->Fact(fmt::format("deq_scale in float16 (310P): {}; {} of {} rows are subnormal", off, totals_.subnormal_rows,
-                              totals_.rows));
+  const std::string off = totals_.worst_f16 == 0
+                              ? "exact"
+                              : fmt::format("at most {:.3g} % off ({})", 100 * totals_.worst_f16,
+                                            totals_.worst_f16_module);
+  findings_->Fact(fmt::format("deq_scale in float16 (310P): {}; {} of {} rows are subnormal", off,
+                              totals_.subnormal_rows, totals_.rows));
   if (totals_.subnormal_rows > 0 && totals_.worst_f16 > 0.005) {
-    findings_->Add({18, Severity::kWarning, totals_.worst_f16_module,
-                    fmt::format("deq_scale loses up to {:.3g} % in float16; {} rows lie below 2^-14", 100 * totals_.worst_f16,
-                                totals_.subnormal_rows),
-                    "", ""});
+    findings_->Add(
+        {18, Severity::kWarning, totals_.worst_f16_module,
+         fmt::format("deq_scale loses up to {:.3g} % in float16; {} rows lie below 2^-14",
+                     100 * totals_.worst_f16, totals_.subnormal_rows),
+         "", ""});
   }
 }
 

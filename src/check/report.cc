@@ -12,10 +12,12 @@ namespace {
 
 std::string Verdict(const CheckReport& report) {
   const int errors = report.Count(Severity::kError), warnings = report.Count(Severity::kWarning);
-  const auto plural = [](int n, const char* word) { return fmt::format("{} {}{}", n, word, n == 1 ? "" : "s"); };
+  const auto plural = [](int n, const char* word) {
+    return fmt::format("{} {}{}", n, word, n == 1 ? "" : "s");
+  };
   const int omitted = std::accumulate(report.omitted.begin(), report.omitted.end(), 0);
-  std::string text = fmt::format("{}: {}, {}", report.sound() ? "sound" : "NOT sound", plural(errors, "error"),
-                                 plural(warnings, "warning"));
+  std::string text = fmt::format("{}: {}, {}", report.sound() ? "sound" : "NOT sound",
+                                 plural(errors, "error"), plural(warnings, "warning"));
   if (omitted > 0) text += fmt::format(" shown, {} more of the same kinds", omitted);
   return text;
 }
@@ -25,8 +27,8 @@ std::string Verdict(const CheckReport& report) {
 std::string CheckReportText(const CheckReport& report) {
   std::string text = fmt::format("{}\n  {}\n", report.dir.string(), report.what);
   for (const Finding& finding : report.findings) {
-    text += fmt::format("{} {} [{}] {}: {}\n", SeverityName(finding.severity), finding.rule, finding.id, finding.where,
-                        finding.found);
+    text += fmt::format("{} {} [{}] {}: {}\n", SeverityName(finding.severity), finding.rule,
+                        finding.id, finding.where, finding.found);
     if (finding.severity != Severity::kNote) text += fmt::format("    why: {}\n", finding.why);
     text += fmt::format("    remedy: {}\n", finding.remedy);
   }
@@ -36,9 +38,12 @@ std::string CheckReportText(const CheckReport& report) {
     text += engine.works ? fmt::format("  {}: reads it\n      {}\n", engine.engine, engine.command)
                          : fmt::format("  {}: no ({})\n", engine.engine, engine.reason);
   }
-  const bool golden_stick = report.format == FolderFormat::kGoldenStick310 || report.format == FolderFormat::kGoldenStick910;
+  const bool golden_stick = report.format == FolderFormat::kGoldenStick310 ||
+                            report.format == FolderFormat::kGoldenStick910;
   if (golden_stick) {
-    text += "  vllm-mindspore without --quantization golden-stick starts without any error and answers garbage.\n";
+    text +=
+        "  vllm-mindspore without --quantization golden-stick starts without any error and answers "
+        "garbage.\n";
   }
   return text + Verdict(report) + "\n";
 }
@@ -47,7 +52,8 @@ std::string CheckReportJson(const CheckReport& report) {
   nlohmann::ordered_json root;
   root["folder"] = report.dir.string();
   root["sound"] = report.sound();
-  root["format"] = report.format ? nlohmann::ordered_json(FolderFormatName(*report.format)) : nlohmann::ordered_json();
+  root["format"] = report.format ? nlohmann::ordered_json(FolderFormatName(*report.format))
+                                 : nlohmann::ordered_json();
   root["what"] = report.what;
   root["tensors"] = report.n_tensors;
   root["bytes"] = report.data_bytes;

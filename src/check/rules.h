@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The numbered checklist as data, and the collector that rules report to. Numbers are stable; rule 0 is for what stands
-// outside the list.
+// The numbered checklist as data, and the collector that rules report to. Numbers are stable; rule
+// 0 is for what stands outside the list.
 #pragma once
 
 #include <array>

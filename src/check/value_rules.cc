@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules 6, 19 and 23: the values of float tensors, and everything against the float model. Streams: one tensor at a time.
+// Rules 6, 19 and 23: the values of float tensors, and everything against the float model. Streams:
+// one tensor at a time.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -71,7 +72,8 @@ Difference CompareFloats(const TensorView& here, const TensorView& source) {
 
 class SourceChecker {
  public:
-  SourceChecker(const CheckedFolder& folder, const CheckedFolder& source, bool quick, Findings* findings)
+  SourceChecker(const CheckedFolder& folder, const CheckedFolder& source, bool quick,
+                Findings* findings)
       : folder_(folder), source_(source), quick_(quick), findings_(findings) {}
   void Run();
 
@@ -107,30 +109,42 @@ void SourceChecker::CheckNames() {
     const CheckedTensor* here = Here(name);
     if (here == nullptr) {
       if (name == "lm_head.weight" && folder_.ties) continue;
-      findings_->Add({6, Severity::kError, Printable(name), "is in the source and missing here", "", ""});
+      findings_->Add(
+          {6, Severity::kError, Printable(name), "is in the source and missing here", "", ""});
     } else if (here->shape() != source.shape()) {
       findings_->Add({6, Severity::kError, Printable(name),
-                      fmt::format("has shape {}, the source {}", ShapeText(here->shape()), ShapeText(source.shape())), "", ""});
+                      fmt::format("has shape {}, the source {}", ShapeText(here->shape()),
+                                  ShapeText(source.shape())),
+                      "", ""});
     }
   }
   for (const auto& [name, tensor] : folder_.tensors) {
     const CheckedModule* module = folder_.FindModule(ModuleOf(name));
     if (module->HasCodes() && SuffixOf(name) != "weight" && SuffixOf(name) != "bias") continue;
-    const bool known = source_.tensors.count(name) || source_.tensors.count(OtherStyle(name)) || name == "lm_head.weight";
-    if (!known) findings_->Add({6, Severity::kWarning, Printable(name), "is not in the source", "engines may stop at it", ""});
+    const bool known = source_.tensors.count(name) || source_.tensors.count(OtherStyle(name)) ||
+                       name == "lm_head.weight";
+    if (!known)
+      findings_->Add({6, Severity::kWarning, Printable(name), "is not in the source",
+                      "engines may stop at it", ""});
   }
 }
 
-// Smoothing divides norm weights, rotation sets them to one: then weights and codes belong to an equal, but other, network.
+// Smoothing divides norm weights, rotation sets them to one: then weights and codes belong to an
+// equal, but other, network.
 void SourceChecker::FindTransform() {
   for (const auto& [name, source] : source_.tensors) {
-    if (!name.ends_with("layernorm.weight") && !name.ends_with("norm1.weight") && !name.ends_with("norm2.weight")) continue;
+    if (!name.ends_with("layernorm.weight") && !name.ends_with("norm1.weight") &&
+        !name.ends_with("norm2.weight"))
+      continue;
     const CheckedTensor* here = Here(name);
-    if (here == nullptr || here->shape() != source.shape() || !IsFloat16Or32(here->dtype())) continue;
+    if (here == nullptr || here->shape() != source.shape() || !IsFloat16Or32(here->dtype()))
+      continue;
     if (CompareFloats(here->view(), source.view()).n > 0) {
       transformed_ = true;
-      findings_->Fact("norm weights differ from the source: the weights were smoothed or rotated, so codes are not compared "
-                      "with the source's weights");
+      findings_->Fact(
+          "norm weights differ from the source: the weights were smoothed or rotated, so codes are "
+          "not compared "
+          "with the source's weights");
       return;
     }
   }
@@ -139,7 +153,8 @@ void SourceChecker::FindTransform() {
 // Rule 23.
 void SourceChecker::CheckFloat(const std::string& name, const CheckedTensor& source) {
   const CheckedTensor* here = Here(name);
-  if (here == nullptr || here->shape() != source.shape() || !IsFloat16Or32(here->dtype()) || !IsFloat16Or32(source.dtype())) {
+  if (here == nullptr || here->shape() != source.shape() || !IsFloat16Or32(here->dtype()) ||
+      !IsFloat16Or32(source.dtype())) {
     return;
   }
   const Difference difference = CompareFloats(here->view(), source.view());
@@ -147,24 +162,29 @@ void SourceChecker::CheckFloat(const std::string& name, const CheckedTensor& sou
   source.Drop();
   if (difference.overflows > 0) {
     findings_->Add({23, Severity::kError, Printable(name),
-                    fmt::format("{} values of the source are too large for {}", difference.overflows, DTypeName(here->dtype())),
+                    fmt::format("{} values of the source are too large for {}",
+                                difference.overflows, DTypeName(here->dtype())),
                     "", "Keep this model in bfloat16."});
   }
   if (difference.n == 0) return;
   // Smoothing of up and v changes down and o even where no norm shows it.
   const bool after = name.ends_with("down_proj.weight") || name.ends_with("o_proj.weight");
   const bool usual = folder_.quantized() && (transformed_ || after);
-  findings_->Add({23, usual ? Severity::kNote : Severity::kError, Printable(name),
-                  fmt::format("{} of {} values are not the source's, by up to {:.3g}", difference.n,
-                              NumElements(source.shape()), difference.largest),
-                  usual ? "expected after smoothing or rotation" : "the model computes with other weights",
-                  usual ? "Compare the answers: ingot compare." : ""});
+  findings_->Add(
+      {23, usual ? Severity::kNote : Severity::kError, Printable(name),
+       fmt::format("{} of {} values are not the source's, by up to {:.3g}", difference.n,
+                   NumElements(source.shape()), difference.largest),
+       usual ? "expected after smoothing or rotation" : "the model computes with other weights",
+       usual ? "Compare the answers: ingot compare." : ""});
 }
 
-// Half a step, plus what rounding the quotient and the scale to 16 bits adds (see docs/formats/ascend-v0.md).
+// Half a step, plus what rounding the quotient and the scale to 16 bits adds (see
+// docs/formats/ascend-v0.md).
 double SourceChecker::Limit(const LinearNumbers& linear, float s_w) const {
-  if (linear.weight_scale.empty()) return 1.2;  // s_w comes from deq_scale and a rounded input_scale
-  // Where F16 is subnormal the scale itself is off by up to half a step of 2^-24, which the largest codes feel most.
+  if (linear.weight_scale.empty())
+    return 1.2;  // s_w comes from deq_scale and a rounded input_scale
+  // Where F16 is subnormal the scale itself is off by up to half a step of 2^-24, which the largest
+  // codes feel most.
   if (RoundToF16(s_w) == s_w) return 0.6 + (s_w < 0x1p-14f ? 128 * 0x1p-25 / s_w : 0.0);
   if (RoundToBf16(s_w) == s_w) return 0.8;
   return 0.51;
@@ -188,11 +208,15 @@ void SourceChecker::CheckWeights(const CheckedModule& module, const CheckedTenso
     for (size_t row = begin; row < end; ++row) {
       ToFloats(view, static_cast<int64_t>(row * cols), row_values);
       // With vectors the weight is deq * Wq / input_scale[k]; its unit is the step of that column.
-      const float s_w = !from_deq ? linear.weight_scale[row] : scalar ? linear.deq[row] / linear.scale[0] : 0.0f;
+      const float s_w = !from_deq ? linear.weight_scale[row]
+                        : scalar  ? linear.deq[row] / linear.scale[0]
+                                  : 0.0f;
       float largest = 0;
       for (size_t col = 0; col < cols; ++col) {
-        const float step = s_w > 0 ? s_w : linear.deq[row] / linear.scale[linear.scale.size() == 1 ? 0 : col];
-        largest = std::max(largest, std::abs(static_cast<float>(codes[row * cols + col]) - row_values[col] / step));
+        const float step =
+            s_w > 0 ? s_w : linear.deq[row] / linear.scale[linear.scale.size() == 1 ? 0 : col];
+        largest = std::max(largest, std::abs(static_cast<float>(codes[row * cols + col]) -
+                                             row_values[col] / step));
       }
       worst[row] = largest;
     }
@@ -203,7 +227,9 @@ void SourceChecker::CheckWeights(const CheckedModule& module, const CheckedTenso
   int64_t beyond = 0;
   size_t first = 0;
   for (size_t row = 0; row < worst.size(); ++row) {
-    const float s_w = !from_deq ? linear.weight_scale[row] : scalar ? linear.deq[row] / linear.scale[0] : 1.0f;
+    const float s_w = !from_deq ? linear.weight_scale[row]
+                      : scalar  ? linear.deq[row] / linear.scale[0]
+                                : 1.0f;
     if (std::isfinite(worst[row]) && worst[row] > worst_) {
       worst_ = worst[row];
       worst_module_ = module.name;
@@ -214,8 +240,9 @@ void SourceChecker::CheckWeights(const CheckedModule& module, const CheckedTenso
   }
   if (beyond == 0) return;
   findings_->Add({19, Severity::kError, module.name + ".weight",
-                  fmt::format("row {} is {:.3g} steps from the source; half a step was expected ({} of {} rows differ)", first,
-                              worst[first], beyond, worst.size()),
+                  fmt::format("row {} is {:.3g} steps from the source; half a step was expected "
+                              "({} of {} rows differ)",
+                              first, worst[first], beyond, worst.size()),
                   "", ""});
 }
 
@@ -234,7 +261,9 @@ void SourceChecker::Run() {
     }
   }
   if (n_compared_ > 0) {
-    findings_->Fact(fmt::format("codes against the source's weights: at most {:.3g} steps apart ({})", worst_, worst_module_));
+    findings_->Fact(
+        fmt::format("codes against the source's weights: at most {:.3g} steps apart ({})", worst_,
+                    worst_module_));
   }
 }
 
@@ -249,12 +278,15 @@ void CheckFloatValues(const CheckedFolder& folder, Findings* findings) {
     const int64_t bad = CountNonFinite(tensor.view());
     tensor.Drop();
     if (bad == 0) continue;
-    findings->Add({23, Severity::kError, Printable(name),
-                   fmt::format("{} of {} values are NaN or infinite", bad, NumElements(tensor.shape())), "", ""});
+    findings->Add(
+        {23, Severity::kError, Printable(name),
+         fmt::format("{} of {} values are NaN or infinite", bad, NumElements(tensor.shape())), "",
+         ""});
   }
 }
 
-void CheckAgainstSource(const CheckedFolder& folder, const CheckedFolder& source, bool quick, Findings* findings) {
+void CheckAgainstSource(const CheckedFolder& folder, const CheckedFolder& source, bool quick,
+                        Findings* findings) {
   SourceChecker(folder, source, quick, findings).Run();
 }
 

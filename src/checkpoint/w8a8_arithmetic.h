@@ -42,10 +42,11 @@ inline int32_t QuantBiasOf(double weighted_sum, float deq, std::optional<float> 
   return ToInt32LikeX86(Rne(quotient - static_cast<float>(weighted_sum)));
 }
 
-// The zero point that vLLM computes with: it rebuilds the range from scale and zero point, and truncates
-// (vllm-project/vllm: vllm/model_executor/kernels/linear/scaled_mm/cutlass.py).
+// The zero point that vLLM computes with: it rebuilds the range from scale and zero point, and
+// truncates (vllm-project/vllm: vllm/model_executor/kernels/linear/scaled_mm/cutlass.py).
 inline int32_t VllmZeroPoint(float scale, int32_t zero_point) {
-  const float highest = scale * static_cast<float>(127 - zero_point), lowest = scale * static_cast<float>(-128 - zero_point);
+  const float highest = scale * static_cast<float>(127 - zero_point),
+              lowest = scale * static_cast<float>(-128 - zero_point);
   const float rebuilt = (highest - lowest) / 255.0f;
   return static_cast<int32_t>(-128.0f - lowest / rebuilt);
 }

@@ -13,12 +13,13 @@ namespace {
 
 // 64 x 64 grey picture as PNG: dark left half, light right half, a white square in the middle.
 constexpr std::array<uint8_t, 109> kPicture = {
-    0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48, 0x44, 0x52, 0x00, 0x00, 0x00,
-    0x40, 0x00, 0x00, 0x00, 0x40, 0x08, 0x00, 0x00, 0x00, 0x00, 0x8f, 0x02, 0x2e, 0x02, 0x00, 0x00, 0x00, 0x34, 0x49,
-    0x44, 0x41, 0x54, 0x78, 0xda, 0xed, 0xd5, 0x31, 0x11, 0x00, 0x30, 0x08, 0x00, 0x31, 0xe4, 0xe0, 0x5f, 0x05, 0xae,
-    0x8a, 0x02, 0x8e, 0xbd, 0xe4, 0x05, 0x64, 0xfd, 0xc8, 0xa5, 0x5a, 0x0a, 0x00, 0x00, 0x00, 0xf8, 0x1c, 0x78, 0x43,
-    0x00, 0x00, 0x00, 0x00, 0xb8, 0x09, 0x78, 0x23, 0x00, 0x00, 0x38, 0x0a, 0x34, 0x5e, 0xb4, 0xb0, 0x39, 0x26, 0x0d,
-    0xb7, 0xfb, 0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
+    0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48, 0x44, 0x52,
+    0x00, 0x00, 0x00, 0x40, 0x00, 0x00, 0x00, 0x40, 0x08, 0x00, 0x00, 0x00, 0x00, 0x8f, 0x02, 0x2e,
+    0x02, 0x00, 0x00, 0x00, 0x34, 0x49, 0x44, 0x41, 0x54, 0x78, 0xda, 0xed, 0xd5, 0x31, 0x11, 0x00,
+    0x30, 0x08, 0x00, 0x31, 0xe4, 0xe0, 0x5f, 0x05, 0xae, 0x8a, 0x02, 0x8e, 0xbd, 0xe4, 0x05, 0x64,
+    0xfd, 0xc8, 0xa5, 0x5a, 0x0a, 0x00, 0x00, 0x00, 0xf8, 0x1c, 0x78, 0x43, 0x00, 0x00, 0x00, 0x00,
+    0xb8, 0x09, 0x78, 0x23, 0x00, 0x00, 0x38, 0x0a, 0x34, 0x5e, 0xb4, 0xb0, 0x39, 0x26, 0x0d, 0xb7,
+    0xfb, 0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
 
 struct TestPrompt {
   const char* name;
@@ -34,7 +35,8 @@ constexpr TestPrompt kPrompts[] = {
 Conversation ConversationOf(const TestPrompt& prompt) {
   Message turn{"user", {}, ""};
   if (prompt.picture) {
-    turn.parts.push_back(Part::ImageBytes("built-in.png", std::string(kPicture.begin(), kPicture.end())));
+    turn.parts.push_back(
+        Part::ImageBytes("built-in.png", std::string(kPicture.begin(), kPicture.end())));
   }
   turn.parts.push_back(Part::Text(prompt.question));
   return {std::move(turn)};
@@ -60,8 +62,8 @@ void Measure(std::span<const float> logits, StepStats* step) {
 }
 
 bool IsControl(const ModelConfig& config, int32_t token) {
-  for (const int64_t id : {config.image_token, config.video_token, config.vision_start_token, config.vision_end_token,
-                           config.bos_token}) {
+  for (const int64_t id : {config.image_token, config.video_token, config.vision_start_token,
+                           config.vision_end_token, config.bos_token}) {
     if (id == token) return true;
   }
   return false;
@@ -77,8 +79,10 @@ GeneratedText AnswerTo(const TestPrompt& prompt, int64_t max_tokens, Engine* eng
     Measure(logits.first(std::min(limit, logits.size())), &step);
     generated.steps.push_back(step);
   };
-  const Answer answer = engine->AskGreedy(engine->Prepare(ConversationOf(prompt)), max_tokens, measure);
-  generated.steps.resize(std::min(generated.steps.size(), answer.tokens.size()));  // without the end token
+  const Answer answer =
+      engine->AskGreedy(engine->Prepare(ConversationOf(prompt)), max_tokens, measure);
+  generated.steps.resize(
+      std::min(generated.steps.size(), answer.tokens.size()));  // without the end token
   for (size_t i = 0; i < generated.steps.size(); ++i) {
     generated.steps[i].token = answer.tokens[i];
     generated.steps[i].special = IsControl(engine->reader().config(), answer.tokens[i]);
@@ -89,7 +93,8 @@ GeneratedText AnswerTo(const TestPrompt& prompt, int64_t max_tokens, Engine* eng
 }
 
 // Tokens of the float model's answers, prompt by prompt.
-std::vector<std::vector<int32_t>> SourceAnswers(const std::filesystem::path& source, int64_t max_tokens) {
+std::vector<std::vector<int32_t>> SourceAnswers(const std::filesystem::path& source,
+                                                int64_t max_tokens) {
   Engine engine(source, {});
   std::vector<std::vector<int32_t>> answers;
   for (const TestPrompt& prompt : kPrompts) {
@@ -106,19 +111,21 @@ SourceAgreement Agreement(const std::vector<std::vector<int32_t>>& source_answer
     if (tokens.empty()) continue;
     const auto compare = [&](int64_t step, std::span<const float> logits) {
       const auto real = logits.first(std::min(limit, logits.size()));
-      const auto chosen = static_cast<int32_t>(std::max_element(real.begin(), real.end()) - real.begin());
+      const auto chosen =
+          static_cast<int32_t>(std::max_element(real.begin(), real.end()) - real.begin());
       ++agreement.n_tokens;
       agreement.n_same += chosen == tokens[static_cast<size_t>(step)] ? 1 : 0;
     };
-    engine->Follow(engine->Prepare(ConversationOf(kPrompts[i])), tokens, static_cast<int64_t>(tokens.size()), compare);
+    engine->Follow(engine->Prepare(ConversationOf(kPrompts[i])), tokens,
+                   static_cast<int64_t>(tokens.size()), compare);
   }
   return agreement;
 }
 
 }  // namespace
 
-TestRun RunTestPrompts(const std::filesystem::path& dir, const std::filesystem::path& source, Emulate emulate,
-                       int64_t max_tokens) {
+TestRun RunTestPrompts(const std::filesystem::path& dir, const std::filesystem::path& source,
+                       Emulate emulate, int64_t max_tokens) {
   // One model in memory at a time.
   std::vector<std::vector<int32_t>> source_answers;
   if (!source.empty()) source_answers = SourceAnswers(source, max_tokens);

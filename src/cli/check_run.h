@@ -17,9 +17,9 @@ struct TestRun {
   std::optional<SourceAgreement> agreement;
 };
 
-// Two questions in words and one with a small built-in picture. With a `source` the float model answers first and the folder
-// is then led along its answers. Errors: those of Engine.
-TestRun RunTestPrompts(const std::filesystem::path& dir, const std::filesystem::path& source, Emulate emulate,
-                       int64_t max_tokens);
+// Two questions in words and one with a small built-in picture. With a `source` the float model
+// answers first and the folder is then led along its answers. Errors: those of Engine.
+TestRun RunTestPrompts(const std::filesystem::path& dir, const std::filesystem::path& source,
+                       Emulate emulate, int64_t max_tokens);
 
 }  // namespace ingot::cli

@@ -27,7 +27,8 @@ constexpr uint64_t kSpareBytes = 16u << 20;  // room for the small files
 // One conversion on its way: new files as text or as copies, weights by plan.
 class Conversion {
  public:
-  Conversion(const fs::path& dir, FolderTransaction* transaction) : dir_(dir), transaction_(transaction) {}
+  Conversion(const fs::path& dir, FolderTransaction* transaction)
+      : dir_(dir), transaction_(transaction) {}
 
   // A small file; skipped when the folder holds the same bytes already.
   void Text(const std::string& name, std::string content) {
@@ -35,7 +36,8 @@ class Conversion {
     texts_.emplace_back(name, std::move(content));
   }
   void Copy(const fs::path& from) { copies_.push_back(from); }
-  void Weights(const ConversionPlan* plan, ShardPlan shards, SafetensorsWriter::Options options, bool owner_only) {
+  void Weights(const ConversionPlan* plan, ShardPlan shards, SafetensorsWriter::Options options,
+               bool owner_only) {
     plan_ = plan;
     shards_ = std::move(shards);
     options_ = std::move(options);
@@ -43,10 +45,13 @@ class Conversion {
   }
   void Remove(const std::string& name) { removals_.push_back(name); }
   bool HasCopy(const std::string& name) const {
-    return std::any_of(copies_.begin(), copies_.end(), [&](const fs::path& path) { return path.filename() == name; });
+    return std::any_of(copies_.begin(), copies_.end(),
+                       [&](const fs::path& path) { return path.filename() == name; });
   }
 
-  bool empty() const { return texts_.empty() && copies_.empty() && plan_ == nullptr && removals_.empty(); }
+  bool empty() const {
+    return texts_.empty() && copies_.empty() && plan_ == nullptr && removals_.empty();
+  }
   void Run();
   uint64_t bytes_written() const { return bytes_; }
   std::vector<std::string> copied() const {
@@ -82,9 +87,11 @@ void Conversion::RequireSpace() const {
   for (const fs::path& path : copies_) need += fs::file_size(path, ignored);
   const uint64_t free = FreeDiskBytes(dir_);
   if (free >= need) return;
-  throw ResourceError("{}: the new files need {} beside the old ones, and {} are free. Free some space, or convert into a folder "
-                      "on another disk with -o.",
-                      dir_.string(), HumanBytes(need), HumanBytes(free));
+  throw ResourceError(
+      "{}: the new files need {} beside the old ones, and {} are free. Free some space, or convert "
+      "into a folder "
+      "on another disk with -o.",
+      dir_.string(), HumanBytes(need), HumanBytes(free));
 }
 
 // Content, mode and time, as the original script copies.
@@ -92,7 +99,9 @@ void Conversion::CopyFile(const fs::path& from) {
   const fs::path to = transaction_->files() / from.filename();
   std::error_code error;
   fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
-  if (error) throw ResourceError("{}: cannot copy the file: {}. Check its permissions.", from.string(), error.message());
+  if (error)
+    throw ResourceError("{}: cannot copy the file: {}. Check its permissions.", from.string(),
+                        error.message());
   fs::last_write_time(to, fs::last_write_time(from, error), error);
   bytes_ += fs::file_size(to, error);
   transaction_->Replace(from.filename().string());
@@ -112,7 +121,8 @@ void Conversion::Run() {
     VerifyWeights(*plan_, shards_, transaction_->files());
     bytes_ += shards_.data_bytes;
     for (const ShardPlan::Shard& shard : shards_.shards) {
-      if (owner_only_) fs::permissions(transaction_->files() / shard.file_name, fs::perms::owner_read);
+      if (owner_only_)
+        fs::permissions(transaction_->files() / shard.file_name, fs::perms::owner_read);
       transaction_->Replace(shard.file_name);
     }
   }
@@ -124,14 +134,17 @@ void Conversion::Run() {
 
 bool EndsWith(const std::string& name, std::string_view end) { return name.ends_with(end); }
 
-// Files that the original folder has beside its weights and `dir` has not. The original script takes everything that is not
-// *.safetensors; by default weights of other formats and the float model's index stay behind as well.
+// Files that the original folder has beside its weights and `dir` has not. The original script
+// takes everything that is not
+// *.safetensors; by default weights of other formats and the float model's index stay behind as
+// well.
 std::vector<fs::path> MissingFiles(const fs::path& original, const fs::path& dir, bool exact) {
   std::vector<fs::path> missing;
   for (const fs::path& path : ListFiles(original)) {
     const std::string name = path.filename().string();
     if (path.extension() == ".safetensors" || fs::exists(dir / name)) continue;
-    const bool weights = EndsWith(name, ".bin") || EndsWith(name, ".pt") || EndsWith(name, ".pth") || EndsWith(name, ".gguf") ||
+    const bool weights = EndsWith(name, ".bin") || EndsWith(name, ".pt") ||
+                         EndsWith(name, ".pth") || EndsWith(name, ".gguf") ||
                          EndsWith(name, ".index.json") || EndsWith(name, ".partial");
     if (weights && !exact) continue;
     missing.push_back(path);
@@ -155,8 +168,10 @@ void RequireSameModel(const SourceFolder& source, const fs::path& original) {
   for (const char* key : {"hidden_size", "num_hidden_layers", "vocab_size"}) {
     const int64_t a = IntegerAt(ours, key), b = IntegerAt(theirs, key);
     if (a == b || a < 0 || b < 0) continue;
-    throw UserError("{}: {} is {}, but {} says {}: the original model is another one. Give the float model that was quantized.",
-                    path.string(), key, b, source.config_path().string(), a);
+    throw UserError(
+        "{}: {} is {}, but {} says {}: the original model is another one. Give the float model "
+        "that was quantized.",
+        path.string(), key, b, source.config_path().string(), a);
   }
 }
 
@@ -181,7 +196,8 @@ void FillReport(const ConversionPlan& plan, ConvertReport* report) {
 
 // ---- in place
 
-// The script maps every key of the description but model_quant_type to the one file and writes the size that the file had.
+// The script maps every key of the description but model_quant_type to the one file and writes the
+// size that the file had.
 std::string ScriptIndex(const SourceFolder& source) {
   std::vector<std::pair<std::string, std::string>> map;
   const fs::path path = source.dir() / kDescriptionName;
@@ -208,21 +224,26 @@ void RemoveOldWeights(const SourceFolder& source, const ShardPlan& shards, Conve
   }
   for (const fs::path& path : ListFiles(source.dir())) {
     const std::string name = path.filename().string();
-    if (EndsWith(name, ".safetensors.index.json") && name != kScriptIndexName) conversion->Remove(name);
+    if (EndsWith(name, ".safetensors.index.json") && name != kScriptIndexName)
+      conversion->Remove(name);
   }
 }
 
-void PlanDescription(const SourceFolder& source, const ConversionPlan& plan, Conversion* conversion) {
+void PlanDescription(const SourceFolder& source, const ConversionPlan& plan,
+                     Conversion* conversion) {
   // Kept to the byte unless a label or a name changes: it may carry headers of its own.
   const auto labels = Labels(plan.Layout());
-  const std::string text = labels == source.description().labels
-                               ? source.description_text()
-                               : QuantDescriptionJson(ModelQuantType(labels), labels, DescriptionStyle::kV0);
+  const std::string text =
+      labels == source.description().labels
+          ? source.description_text()
+          : QuantDescriptionJson(ModelQuantType(labels), labels, DescriptionStyle::kV0);
   conversion->Text(std::string(kDescriptionName), text);
-  if (fs::exists(source.dir() / kOldDescriptionName)) conversion->Remove(std::string(kOldDescriptionName));
+  if (fs::exists(source.dir() / kOldDescriptionName))
+    conversion->Remove(std::string(kOldDescriptionName));
 }
 
-void PlanInPlace(const SourceFolder& source, const ConversionPlan& plan, const ConvertOptions& options, Conversion* conversion) {
+void PlanInPlace(const SourceFolder& source, const ConversionPlan& plan,
+                 const ConvertOptions& options, Conversion* conversion) {
   ShardPolicy policy = ShardPolicyFor(plan.layout, "W8A8");
   if (options.exact) policy = {0, std::string(kScriptWeightName), {}, false};
   const ShardPlan shards = PlanShards(StoredTensors(plan.Layout()), policy);
@@ -233,7 +254,8 @@ void PlanInPlace(const SourceFolder& source, const ConversionPlan& plan, const C
   }
   if (options.exact) {
     conversion->Text(std::string(kDescriptionName), source.description_text());
-    if (fs::exists(source.dir() / kOldDescriptionName)) conversion->Remove(std::string(kOldDescriptionName));
+    if (fs::exists(source.dir() / kOldDescriptionName))
+      conversion->Remove(std::string(kOldDescriptionName));
     if (rewrite || !fs::exists(source.dir() / kScriptIndexName)) {
       conversion->Text(std::string(kScriptIndexName), ScriptIndex(source));
     }
@@ -241,15 +263,18 @@ void PlanInPlace(const SourceFolder& source, const ConversionPlan& plan, const C
   }
   PlanDescription(source, plan, conversion);
   conversion->Text(std::string(kScriptIndexName), IndexText(plan.layout, shards));
-  conversion->Text("config.json", RewriteConfig(plan.layout, source.config_text(), {}, source.config_path().string()));
+  conversion->Text("config.json", RewriteConfig(plan.layout, source.config_text(), {},
+                                                source.config_path().string()));
 }
 
 void NoteMends(const SourceFolder& source, const ConversionPlan& plan, ConvertReport* report) {
   if (plan.layout.target == Target::kGoldenStick910) {
     const auto it = report->actions.find("retype");
     if (it != report->actions.end()) {
-      report->notes.push_back("deq_scale written as F32: the original script leaves int64, which vllm-mindspore reads by value "
-                              "(garbage)");
+      report->notes.push_back(
+          "deq_scale written as F32: the original script leaves int64, which vllm-mindspore reads "
+          "by value "
+          "(garbage)");
     }
   }
   if (plan.layout.options.run_dtype != source.run_dtype()) {
@@ -259,15 +284,39 @@ void NoteMends(const SourceFolder& source, const ConversionPlan& plan, ConvertRe
 
 // ---- into a new folder
 
-void RequireNewFolder(const fs::path& src, const fs::path& dst) {
+// True when the folder was made here.
+bool MakeFolder(const fs::path& src, const fs::path& dst) {
   std::error_code error;
-  if (fs::exists(dst) && !fs::is_directory(dst)) throw UserError("{}: exists and is no folder. Choose another -o.", dst.string());
+  if (fs::exists(dst) && !fs::is_directory(dst))
+    throw UserError("{}: exists and is no folder. Choose another -o.", dst.string());
   if (fs::equivalent(src, dst, error)) {
-    throw UserError("{}: is the source itself. Choose another folder with -o; to convert in place use --quant_dir.", dst.string());
+    throw UserError(
+        "{}: is the source itself. Choose another folder with -o; to convert in place use "
+        "--quant_dir.",
+        dst.string());
   }
-  fs::create_directories(dst, error);
-  if (error) throw ResourceError("{}: cannot create the folder: {}. Choose another one with -o.", dst.string(), error.message());
+  const bool made = fs::create_directories(dst, error);
+  if (error)
+    throw ResourceError("{}: cannot create the folder: {}. Choose another one with -o.",
+                        dst.string(), error.message());
+  return made;
 }
+
+// A new output folder that stays empty goes away again.
+class EmptyFolderGuard {
+ public:
+  EmptyFolderGuard(const fs::path& dir, bool made) : dir_(dir), made_(made) {}
+  ~EmptyFolderGuard() {
+    std::error_code ignored;
+    if (made_) fs::remove(dir_, ignored);  // fails on a folder that holds something
+  }
+  EmptyFolderGuard(const EmptyFolderGuard&) = delete;
+  EmptyFolderGuard& operator=(const EmptyFolderGuard&) = delete;
+
+ private:
+  fs::path dir_;
+  bool made_;
+};
 
 void RequireEmpty(const fs::path& dst) {
   if (fs::directory_iterator(dst) == fs::directory_iterator()) return;
@@ -277,8 +326,10 @@ void RequireEmpty(const fs::path& dst) {
 ConvertReport FinishedEarlier(const fs::path& dst, Target target) {
   const SourceFolder folder(dst);
   if (folder.format() != FormatOf(target)) {
-    throw UserError("{}: an interrupted conversion to {} was completed now; the folder is not empty. Choose another folder for {}.",
-                    dst.string(), FolderFormatName(folder.format()), TargetName(target));
+    throw UserError(
+        "{}: an interrupted conversion to {} was completed now; the folder is not empty. Choose "
+        "another folder for {}.",
+        dst.string(), FolderFormatName(folder.format()), TargetName(target));
   }
   ConvertReport report{dst, folder.format(), folder.format(), folder.run_dtype()};
   report.notes.push_back("an interrupted conversion was completed");
@@ -314,28 +365,34 @@ void PlanNewFolder(const SourceFolder& source, const ConversionPlan& plan, Conve
   if (const auto style = DescriptionStyleOf(plan.layout.target)) {
     conversion->Text(std::string(kDescriptionName), QuantDescriptionJson(type, labels, *style));
   }
-  if (const auto index = IndexName(plan.layout, shards, type)) conversion->Text(*index, IndexText(plan.layout, shards));
+  if (const auto index = IndexName(plan.layout, shards, type))
+    conversion->Text(*index, IndexText(plan.layout, shards));
   conversion->Text("config.json", NewConfig(source, plan));
 }
 
 }  // namespace
 
-ConvertReport ConvertInPlace(const fs::path& quant_dir, Target target, const ConvertOptions& options) {
-  if (!IsGoldenStick(target)) throw UserError("target {}: in place only 310 and 910 are possible. Use -o.", TargetName(target));
+ConvertReport ConvertInPlace(const fs::path& quant_dir, Target target,
+                             const ConvertOptions& options) {
+  if (!IsGoldenStick(target))
+    throw UserError("target {}: in place only 310 and 910 are possible. Use -o.",
+                    TargetName(target));
   RequireFolder(quant_dir, "--quant_dir", "the folder that the quantizer wrote");
   RequireFolder(options.original_dir, "--original_dir", "the float model that was quantized");
   FolderTransaction transaction(quant_dir);
   const SourceFolder source(quant_dir, options.original_dir);
   if (!source.has_description()) {
-    throw UserError("{}: has no quant_model_description.json. Convert this {} folder with -o and --target.", quant_dir.string(),
-                    FolderFormatName(source.format()));
+    throw UserError(
+        "{}: has no quant_model_description.json. Convert this {} folder with -o and --target.",
+        quant_dir.string(), FolderFormatName(source.format()));
   }
   if (!options.exact) RequireSameModel(source, options.original_dir);
 
   FolderLayout layout{target, {}};
   layout.options.run_dtype = RunDType(source, target, std::nullopt);
   layout.options.shard_bytes = options.shard_bytes;
-  const ConversionPlan plan = options.exact ? PlanExact(source, target) : PlanConversion(source, layout);
+  const ConversionPlan plan =
+      options.exact ? PlanExact(source, target) : PlanConversion(source, layout);
   Conversion conversion(quant_dir, &transaction);
   for (const fs::path& path : MissingFiles(options.original_dir, quant_dir, options.exact)) {
     const bool rewritten = path.filename() == "config.json" && !options.exact;
@@ -346,7 +403,8 @@ ConvertReport ConvertInPlace(const fs::path& quant_dir, Target target, const Con
   ConvertReport report{quant_dir, source.format(), FormatOf(target)};
   report.run_dtype = options.exact ? source.run_dtype() : layout.options.run_dtype;
   report.changed = !conversion.empty();
-  if (transaction.rolled_forward()) report.notes.push_back("an interrupted conversion was completed first");
+  if (transaction.rolled_forward())
+    report.notes.push_back("an interrupted conversion was completed first");
   FillReport(plan, &report);
   if (!options.exact) NoteMends(source, plan, &report);
   if (report.changed) conversion.Run();
@@ -355,10 +413,14 @@ ConvertReport ConvertInPlace(const fs::path& quant_dir, Target target, const Con
   return report;
 }
 
-ConvertReport ConvertFolder(const fs::path& src, const fs::path& dst, Target target, const ConvertOptions& options) {
-  if (options.exact) throw UserError("--exact belongs to the old flags (--quant_dir and --target_type). Leave it out with -o.");
+ConvertReport ConvertFolder(const fs::path& src, const fs::path& dst, Target target,
+                            const ConvertOptions& options) {
+  if (options.exact)
+    throw UserError(
+        "--exact belongs to the old flags (--quant_dir and --target_type). Leave it out with -o.");
   RequireFolder(src, "the first argument", "the folder to convert");
-  if (!options.original_dir.empty()) RequireFolder(options.original_dir, "--original_dir", "the float model that was quantized");
+  if (!options.original_dir.empty())
+    RequireFolder(options.original_dir, "--original_dir", "the float model that was quantized");
   const SourceFolder source(src, options.original_dir);
   if (!options.original_dir.empty()) RequireSameModel(source, options.original_dir);
   FolderLayout layout{target, {}};
@@ -368,7 +430,7 @@ ConvertReport ConvertFolder(const fs::path& src, const fs::path& dst, Target tar
   ValidateLayout(layout);
   const ConversionPlan plan = PlanConversion(source, layout);
 
-  RequireNewFolder(src, dst);
+  const EmptyFolderGuard guard(dst, MakeFolder(src, dst));
   FolderTransaction transaction(dst);
   if (transaction.rolled_forward()) return FinishedEarlier(dst, target);
   RequireEmpty(dst);
@@ -391,15 +453,19 @@ std::string ConvertReportText(const ConvertReport& report) {
   if (!report.changed) {
     text += fmt::format("{}: is complete already, nothing was changed.\n", report.dir.string());
   } else {
-    text += fmt::format("{}: {} -> {}, {} written and read back.\n", report.dir.string(), FolderFormatName(report.from),
-                        FolderFormatName(report.to), HumanBytes(report.bytes_written));
+    text += fmt::format("{}: {} -> {}, {} written and read back.\n", report.dir.string(),
+                        FolderFormatName(report.from), FolderFormatName(report.to),
+                        HumanBytes(report.bytes_written));
   }
   std::string counts;
-  for (const auto& [action, count] : report.actions) counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", action, count);
+  for (const auto& [action, count] : report.actions)
+    counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", action, count);
   if (report.changed && !counts.empty()) text += fmt::format("tensors: {}\n", counts);
-  if (!report.copied.empty()) text += fmt::format("files added: {}\n", fmt::join(report.copied, ", "));
+  if (!report.copied.empty())
+    text += fmt::format("files added: {}\n", fmt::join(report.copied, ", "));
   for (const std::string& note : report.notes) text += fmt::format("note: {}\n", note);
-  text += fmt::format("serve it with:\n  {}\n", ServeCommand(report.to, report.dir, report.run_dtype));
+  text +=
+      fmt::format("serve it with:\n  {}\n", ServeCommand(report.to, report.dir, report.run_dtype));
   return text;
 }
 

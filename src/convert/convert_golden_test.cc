@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Against the folders that convert_weights.py of the original workflow wrote from the original quantizer's folder
-// (MindSpore 2.8.0): SHA-256 of every file.
+// Against the folders that convert_weights.py of the original workflow wrote from the original
+// quantizer's folder (MindSpore 2.8.0): SHA-256 of every file.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -36,7 +36,8 @@ std::map<std::string, std::string> Recorded(const std::string& folder) {
 
 std::map<std::string, std::string> Sums(const fs::path& dir) {
   std::map<std::string, std::string> sums;
-  for (const auto& [name, content] : Contents(dir)) sums[name] = Sha256Hex(std::as_bytes(std::span(content)));
+  for (const auto& [name, content] : Contents(dir))
+    sums[name] = Sha256Hex(std::as_bytes(std::span(content)));
   return sums;
 }
 
@@ -52,7 +53,9 @@ class ConvertGolden : public ::testing::Test {
   TempFolder quant_;
 };
 
-TEST_F(ConvertGolden, FixtureIsTheOriginalQuantizersFolder) { EXPECT_EQ(Sums(quant_.path()), Recorded("v0")); }
+TEST_F(ConvertGolden, FixtureIsTheOriginalQuantizersFolder) {
+  EXPECT_EQ(Sums(quant_.path()), Recorded("v0"));
+}
 
 TEST_F(ConvertGolden, Exact310GivesEveryByteAndTheMode) {
   Convert(Target::kGoldenStick310, true);
@@ -66,8 +69,8 @@ TEST_F(ConvertGolden, Exact910GivesEveryByteAndTheMode) {
   EXPECT_EQ(fs::status(quant_ / kWeights).permissions(), fs::perms::owner_read);
 }
 
-// By default the weight file of 310 is the script's to the byte; around it only the index (bogus key, stale size) and the
-// dtype in config.json differ.
+// By default the weight file of 310 is the script's to the byte; around it only the index (bogus
+// key, stale size) and the dtype in config.json differ.
 TEST_F(ConvertGolden, Default310KeepsTheScriptsWeightFile) {
   Convert(Target::kGoldenStick310, false);
   auto sums = Sums(quant_.path()), recorded = Recorded("gs310");
@@ -84,7 +87,8 @@ TEST_F(ConvertGolden, Default310KeepsTheScriptsWeightFile) {
   ASSERT_NE(mended.find(bogus), std::string::npos);
   mended.erase(mended.find(bogus), bogus.size());
   uint64_t data_bytes = 0;
-  for (const auto& [name, tensor] : ReadTensors(quant_ / kWeights)) data_bytes += tensor.bytes().size();
+  for (const auto& [name, tensor] : ReadTensors(quant_ / kWeights))
+    data_bytes += tensor.bytes().size();
   const std::string stale = "4709696";
   mended.replace(mended.find(stale), stale.size(), std::to_string(data_bytes));
   EXPECT_EQ(index, mended);
@@ -92,7 +96,8 @@ TEST_F(ConvertGolden, Default310KeepsTheScriptsWeightFile) {
   EXPECT_NE(fs::status(quant_ / kWeights).permissions() & fs::perms::owner_write, fs::perms::none);
 }
 
-// For 910 the script leaves deq_scale in int64, which the engine reads by value. Everything else is the script's.
+// For 910 the script leaves deq_scale in int64, which the engine reads by value. Everything else is
+// the script's.
 TEST_F(ConvertGolden, Default910DiffersInDeqScaleOnly) {
   TempFolder script;
   CopyFolder(quant_.path(), script.path());
@@ -115,7 +120,8 @@ TEST_F(ConvertGolden, Default910DiffersInDeqScaleOnly) {
     ASSERT_EQ(mine.dtype(), DType::kF32);
     ASSERT_EQ(tensor.dtype(), DType::kI64);
     for (size_t i = 0; i < mine.As<float>().size(); ++i) {
-      EXPECT_EQ(static_cast<int64_t>(std::bit_cast<uint32_t>(mine.As<float>()[i])), tensor.As<int64_t>()[i]);
+      EXPECT_EQ(static_cast<int64_t>(std::bit_cast<uint32_t>(mine.As<float>()[i])),
+                tensor.As<int64_t>()[i]);
     }
   }
   EXPECT_EQ(n_deq, 18);
@@ -124,7 +130,8 @@ TEST_F(ConvertGolden, Default910DiffersInDeqScaleOnly) {
   EXPECT_EQ(sums["quant_model_description.json"], recorded["quant_model_description.json"]);
 }
 
-// A folder that the script converted is completed: 310 gets a proper index and dtype, 910 its usable deq_scale.
+// A folder that the script converted is completed: 310 gets a proper index and dtype, 910 its
+// usable deq_scale.
 TEST_F(ConvertGolden, MendsWhatTheScriptLeft) {
   for (const Target target : {Target::kGoldenStick310, Target::kGoldenStick910}) {
     TempFolder fresh, script;

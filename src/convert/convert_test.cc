@@ -58,7 +58,8 @@ Tensors AllTensors(const fs::path& dir) {
 }
 
 bool SameTensor(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() && std::ranges::equal(a.bytes(), b.bytes());
+  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
+         std::ranges::equal(a.bytes(), b.bytes());
 }
 
 void ExpectSameTensors(const Tensors& a, const Tensors& b) {
@@ -92,7 +93,8 @@ TEST_F(Convert, AscendAndGoldenStickComeBackEqual) {
   Quantize(Target::kAscendV0);
   const Tensors before = AllTensors(quant_.path());
   for (const Target target : {Target::kAscend, Target::kGoldenStick310, Target::kGoldenStick910}) {
-    const fs::path there = Out(std::string(TargetName(target))), back = Out(std::string(TargetName(target)) + "-back");
+    const fs::path there = Out(std::string(TargetName(target))),
+                   back = Out(std::string(TargetName(target)) + "-back");
     ConvertFolder(quant_.path(), there, target, From(model_));
     ConvertFolder(there, back, Target::kAscendV0, {});
     ExpectSameTensors(AllTensors(back), before);
@@ -108,11 +110,13 @@ TEST_F(Convert, QuantizedVisionBiasMovesOutOfQuantBiasAndBack) {
   Quantize(Target::kAscend, options, DType::kBF16);
   const Tensors before = AllTensors(quant_.path());
   const std::string module = "model.visual.blocks.0.attn.qkv";
-  const ConvertReport report = ConvertFolder(quant_.path(), Out("gs"), Target::kGoldenStick910, From(model_));
+  const ConvertReport report =
+      ConvertFolder(quant_.path(), Out("gs"), Target::kGoldenStick910, From(model_));
   EXPECT_THAT(ConvertReportText(report), HasSubstr("computed without the layer's bias"));
   const Tensors gs = AllTensors(Out("gs"));
   EXPECT_FALSE(SameTensor(gs.at(module + ".quant_bias"), before.at(module + ".quant_bias")));
-  EXPECT_TRUE(SameTensor(gs.at(std::string(kQ) + ".quant_bias"), before.at(std::string(kQ) + ".quant_bias")));
+  EXPECT_TRUE(SameTensor(gs.at(std::string(kQ) + ".quant_bias"),
+                         before.at(std::string(kQ) + ".quant_bias")));
   EXPECT_THAT(Slurp(Out("gs") / kDescriptionName), HasSubstr("\"" + module + ".bias\": \"W8A8\""));
   ConvertFolder(Out("gs"), Out("back"), Target::kAscend, {});
   ExpectSameTensors(AllTensors(Out("back")), before);
@@ -145,11 +149,13 @@ TEST_F(Convert, DynamicGoesBetweenAscendAndCompressedTensors) {
   EXPECT_TRUE(ModelReader(Out("ct")).compressed_tensors()->dynamic);
   ConvertFolder(Out("ct"), Out("back"), Target::kAscendV0, {});
   const Tensors before = AllTensors(quant_.path()), back = AllTensors(Out("back"));
-  for (const auto& [name, tensor] : before) EXPECT_EQ(ToFloats(back.at(name).view()), ToFloats(tensor.view())) << name;
+  for (const auto& [name, tensor] : before)
+    EXPECT_EQ(ToFloats(back.at(name).view()), ToFloats(tensor.view())) << name;
   EXPECT_TRUE(fs::exists(Out("back") / "quant_model_weight_w8a8_dynamic.safetensors"));
 }
 
-// V1 of msModelSlim has no weight_scale: it is recovered when s_x * s_w gives the stored deq_scale to the bit.
+// V1 of msModelSlim has no weight_scale: it is recovered when s_x * s_w gives the stored deq_scale
+// to the bit.
 TEST_F(Convert, WeightScaleIsRecoveredExactlyOrLeftOut) {
   Quantize(Target::kAscendV0, {}, DType::kBF16);
   const Tensors before = AllTensors(quant_.path());
@@ -163,7 +169,9 @@ TEST_F(Convert, WeightScaleIsRecoveredExactlyOrLeftOut) {
     end = std::min(text.size(), text.find('\n', at) + 1);
     if (end == 0) end = text.size();
     const std::string line = text.substr(at, end - at);
-    if (line.find(".weight_scale\"") == std::string::npos && line.find(".weight_offset\"") == std::string::npos) kept += line;
+    if (line.find(".weight_scale\"") == std::string::npos &&
+        line.find(".weight_offset\"") == std::string::npos)
+      kept += line;
   }
   EditTensors(quant_.path(), strip);
   Spill(quant_ / std::string(kDescriptionName), kept);
@@ -173,12 +181,17 @@ TEST_F(Convert, WeightScaleIsRecoveredExactlyOrLeftOut) {
   EXPECT_EQ(ToFloats(v1.at(name).view()), ToFloats(before.at(name).view()));
 
   // No number times s_x gives this one: the scale is left out, the rest goes on.
-  EditTensors(quant_.path(), [](Tensors& tensors) { tensors.at(std::string(kQ) + ".deq_scale").As<float>()[0] = 0.0f; });
+  EditTensors(quant_.path(), [](Tensors& tensors) {
+    tensors.at(std::string(kQ) + ".deq_scale").As<float>()[0] = 0.0f;
+  });
   const ConvertReport report = ConvertFolder(quant_.path(), Out("v1b"), Target::kAscend, {});
   EXPECT_EQ(AllTensors(Out("v1b")).count(name), 0u);
   EXPECT_THAT(ConvertReportText(report), HasSubstr("without weight_scale"));
   EXPECT_THAT(ErrorText(ErrorKind::kUser,
-                        [&] { ConvertFolder(quant_.path(), Out("ct"), Target::kCompressedTensors, From(model_)); }),
+                        [&] {
+                          ConvertFolder(quant_.path(), Out("ct"), Target::kCompressedTensors,
+                                        From(model_));
+                        }),
               HasSubstr("no product input_scale * weight_scale"));
 }
 
@@ -194,9 +207,10 @@ TEST_F(Convert, EncodingFollowsTheRunType) {
   EXPECT_EQ(AllTensors(Out("f16")).at(std::string(kQ) + ".deq_scale").dtype(), DType::kI64);
   EXPECT_EQ(ModelReader(Out("f16")).config().torch_dtype, "float16");
   options.run_dtype = DType::kBF16;
-  EXPECT_THAT(ErrorText(ErrorKind::kUser,
-                        [&] { ConvertFolder(quant_.path(), Out("x"), Target::kGoldenStick310, options); }),
-              HasSubstr("float16 only"));
+  EXPECT_THAT(
+      ErrorText(ErrorKind::kUser,
+                [&] { ConvertFolder(quant_.path(), Out("x"), Target::kGoldenStick310, options); }),
+      HasSubstr("float16 only"));
 }
 
 TEST_F(Convert, TiedHeadIsClonedForAscendAndLeftOutForGoldenStick) {
@@ -207,7 +221,8 @@ TEST_F(Convert, TiedHeadIsClonedForAscendAndLeftOutForGoldenStick) {
   EXPECT_THAT(Slurp(Out("gs") / kDescriptionName), HasSubstr("\"lm_head.weight\": \"FLOAT\""));
   ConvertFolder(Out("gs"), Out("v1"), Target::kAscend, {});
   const Tensors v1 = AllTensors(Out("v1"));
-  EXPECT_TRUE(SameTensor(v1.at("lm_head.weight"), v1.at("model.language_model.embed_tokens.weight")));
+  EXPECT_TRUE(
+      SameTensor(v1.at("lm_head.weight"), v1.at("model.language_model.embed_tokens.weight")));
 }
 
 // ---- in place
@@ -223,7 +238,8 @@ TEST_F(Convert, ShardsAreJoinedAndOldFilesGo) {
   ASSERT_TRUE(fs::exists(Out("v0") / "quant_model_weight_w8a8.safetensors.index.json"));
   ConvertOptions exact = From(model_);
   exact.exact = true;
-  EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertInPlace(Out("v0"), Target::kGoldenStick310, exact); }),
+  EXPECT_THAT(ErrorText(ErrorKind::kUser,
+                        [&] { ConvertInPlace(Out("v0"), Target::kGoldenStick310, exact); }),
               HasSubstr("exactly one"));
   ConvertInPlace(Out("v0"), Target::kGoldenStick310, From(model_));
   EXPECT_EQ(Contents(Out("v0")), Contents(single.path()));
@@ -241,7 +257,8 @@ TEST_F(Convert, TwiceChangesNothingAndTheOtherTargetIsReached) {
   EXPECT_EQ(Contents(quant_.path()), once);
   ConvertOptions exact = From(model_);
   exact.exact = true;
-  EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick910, exact); }),
+  EXPECT_THAT(ErrorText(ErrorKind::kUser,
+                        [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick910, exact); }),
               HasSubstr("made for the other target"));
   ConvertInPlace(quant_.path(), Target::kGoldenStick910, From(model_));
   ConvertInPlace(direct.path(), Target::kGoldenStick910, From(model_));
@@ -253,7 +270,8 @@ TEST_F(Convert, OldNamesAndBiasesBecomeWhatTheEngineLooksFor) {
   WriteOldStyleModel(model.path());
   QuantizeOldStyle(model.path(), quant_.path());
   const Tensors before = AllTensors(quant_.path());
-  const ConvertReport report = ConvertInPlace(quant_.path(), Target::kGoldenStick910, From(model.path()));
+  const ConvertReport report =
+      ConvertInPlace(quant_.path(), Target::kGoldenStick910, From(model.path()));
   EXPECT_THAT(ConvertReportText(report), HasSubstr("--quantization golden-stick"));
   const Tensors after = AllTensors(quant_.path());
   EXPECT_EQ(after.count("model.layers.0.self_attn.q_proj.weight"), 0u);
@@ -282,21 +300,31 @@ TEST_F(Convert, RefusalsNameTheReasonAndTouchNothing) {
   ConvertOptions exact = From(model_);
   exact.exact = true;
   const auto before = Contents(quant_.path());
-  EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, exact); }),
+  EXPECT_THAT(ErrorText(ErrorKind::kUser,
+                        [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, exact); }),
               HasSubstr("makes every scale 0"));
-  EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertInPlace(quant_.path(), Target::kAscend, From(model_)); }),
+  EXPECT_THAT(ErrorText(ErrorKind::kUser,
+                        [&] { ConvertInPlace(quant_.path(), Target::kAscend, From(model_)); }),
               HasSubstr("310 and 910"));
+  EXPECT_THAT(
+      ErrorText(
+          ErrorKind::kUser,
+          [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From("/no/such/folder")); }),
+      HasSubstr("--original_dir"));
   EXPECT_THAT(ErrorText(ErrorKind::kUser,
-                        [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From("/no/such/folder")); }),
-              HasSubstr("--original_dir"));
-  EXPECT_THAT(ErrorText(ErrorKind::kUser,
-                        [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(TestModel("tiny-qwen3-vl"))); }),
+                        [&] {
+                          ConvertInPlace(quant_.path(), Target::kGoldenStick310,
+                                         From(TestModel("tiny-qwen3-vl")));
+                        }),
               HasSubstr("another one"));
-  EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertInPlace(model_, Target::kGoldenStick310, From(model_)); }),
+  EXPECT_THAT(ErrorText(ErrorKind::kUser,
+                        [&] { ConvertInPlace(model_, Target::kGoldenStick310, From(model_)); }),
               HasSubstr("ingot quantize"));
-  EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertFolder(quant_.path(), quant_.path(), Target::kAscend, {}); }),
+  EXPECT_THAT(ErrorText(ErrorKind::kUser,
+                        [&] { ConvertFolder(quant_.path(), quant_.path(), Target::kAscend, {}); }),
               HasSubstr("source itself"));
-  EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertFolder(quant_.path(), model_, Target::kAscend, {}); }),
+  EXPECT_THAT(ErrorText(ErrorKind::kUser,
+                        [&] { ConvertFolder(quant_.path(), model_, Target::kAscend, {}); }),
               HasSubstr("not empty"));
   EXPECT_EQ(Contents(quant_.path()), before);
   EXPECT_FALSE(fs::exists(quant_ / std::string(kStagingName)));
@@ -304,27 +332,37 @@ TEST_F(Convert, RefusalsNameTheReasonAndTouchNothing) {
 
 TEST_F(Convert, FloatWeightsBesideTheQuantizedOnesAreRefused) {
   Quantize(Target::kAscendV0);
-  fs::copy(model_ / "model-00001-of-00003.safetensors", quant_ / "model-00001-of-00003.safetensors");
-  EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_)); }),
-              HasSubstr("Move the float weights out"));
+  fs::copy(model_ / "model-00001-of-00003.safetensors",
+           quant_ / "model-00001-of-00003.safetensors");
+  EXPECT_THAT(
+      ErrorText(ErrorKind::kUser,
+                [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_)); }),
+      HasSubstr("Move the float weights out"));
   fs::remove(quant_ / "model-00001-of-00003.safetensors");
   fs::copy(quant_ / kWeights, quant_ / "quant_model_weight_copy.safetensors");
-  EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_)); }),
-              HasSubstr("one run only"));
+  EXPECT_THAT(
+      ErrorText(ErrorKind::kUser,
+                [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_)); }),
+      HasSubstr("one run only"));
 }
 
 TEST_F(Convert, WhatAFormatCannotHoldIsRefused) {
   QuantizeOptions dynamic;
   dynamic.dynamic = true;
   Quantize(Target::kAscendV0, dynamic);
-  EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_)); }),
-              HasSubstr("dynamic layers"));
+  EXPECT_THAT(
+      ErrorText(ErrorKind::kUser,
+                [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_)); }),
+      HasSubstr("dynamic layers"));
   TempFolder gs;
   FolderLayout layout{Target::kGoldenStick310, {}};
   layout.options.run_dtype = DType::kF16;
   QuantizeForTest(model_, gs.path(), layout);
-  EditTensors(gs.path(), [](Tensors& tensors) { tensors.at(std::string(kQ) + ".input_scale").As<uint16_t>()[3] ^= 1; });
-  EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertFolder(gs.path(), Out("v0"), Target::kAscendV0, {}); }),
+  EditTensors(gs.path(), [](Tensors& tensors) {
+    tensors.at(std::string(kQ) + ".input_scale").As<uint16_t>()[3] ^= 1;
+  });
+  EXPECT_THAT(ErrorText(ErrorKind::kUser,
+                        [&] { ConvertFolder(gs.path(), Out("v0"), Target::kAscendV0, {}); }),
               HasSubstr("differs by input channel"));
   ConvertFolder(gs.path(), Out("gs910"), Target::kGoldenStick910, {});
   EXPECT_TRUE(SameTensor(AllTensors(Out("gs910")).at(std::string(kQ) + ".input_scale"),
@@ -334,12 +372,16 @@ TEST_F(Convert, WhatAFormatCannotHoldIsRefused) {
 TEST_F(Convert, ScalesThatF16CannotHoldAreRefused) {
   Quantize(Target::kAscendV0);
   for (const float scale : {1e-9f, 1e6f}) {
-    EditTensors(quant_.path(), [&](Tensors& tensors) { tensors.at(std::string(kQ) + ".input_scale").As<float>()[0] = scale; });
+    EditTensors(quant_.path(), [&](Tensors& tensors) {
+      tensors.at(std::string(kQ) + ".input_scale").As<float>()[0] = scale;
+    });
     for (const bool exact : {false, true}) {
       ConvertOptions options = From(model_);
       options.exact = exact;
-      EXPECT_THAT(ErrorText(ErrorKind::kUser, [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, options); }),
-                  HasSubstr("cannot hold"));
+      EXPECT_THAT(
+          ErrorText(ErrorKind::kUser,
+                    [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, options); }),
+          HasSubstr("cannot hold"));
     }
   }
 }
@@ -357,26 +399,43 @@ TEST_F(Convert, DamagedInputIsNamed) {
     return [edit](const fs::path& dir) { EditTensors(dir, edit); };
   };
   const Case cases[] = {
-      {"finite and positive", tensors([&](Tensors& t) { t.at(q + ".input_scale").As<float>()[0] = NAN; })},
-      {"finite and positive", tensors([&](Tensors& t) { t.at(q + ".input_scale").As<float>()[0] = 0; })},
-      {"integer from -128", tensors([&](Tensors& t) { t.at(q + ".input_offset").As<float>()[0] = 0.5f; })},
-      {"integer from -128", tensors([&](Tensors& t) { t.at(q + ".input_offset").As<float>()[0] = 300; })},
-      {"no float pattern", tensors([&](Tensors& t) { t.at(q + ".deq_scale").As<int64_t>()[0] |= int64_t{1} << 40; })},
-      {"one for each output row", tensors([&](Tensors& t) { t.at(q + ".deq_scale") = Tensor(DType::kI64, {3}); })},
-      {"expected one number", tensors([&](Tensors& t) { t.at(q + ".input_scale") = Tensor(DType::kF32, {5}); })},
-      {"two dimensions", tensors([&](Tensors& t) { t.at(q + ".weight") = Tensor(DType::kI8, {4}); })},
+      {"finite and positive",
+       tensors([&](Tensors& t) { t.at(q + ".input_scale").As<float>()[0] = NAN; })},
+      {"finite and positive",
+       tensors([&](Tensors& t) { t.at(q + ".input_scale").As<float>()[0] = 0; })},
+      {"integer from -128",
+       tensors([&](Tensors& t) { t.at(q + ".input_offset").As<float>()[0] = 0.5f; })},
+      {"integer from -128",
+       tensors([&](Tensors& t) { t.at(q + ".input_offset").As<float>()[0] = 300; })},
+      {"no float pattern",
+       tensors([&](Tensors& t) { t.at(q + ".deq_scale").As<int64_t>()[0] |= int64_t{1} << 40; })},
+      {"one for each output row",
+       tensors([&](Tensors& t) { t.at(q + ".deq_scale") = Tensor(DType::kI64, {3}); })},
+      {"expected one number",
+       tensors([&](Tensors& t) { t.at(q + ".input_scale") = Tensor(DType::kF32, {5}); })},
+      {"two dimensions",
+       tensors([&](Tensors& t) { t.at(q + ".weight") = Tensor(DType::kI8, {4}); })},
       {"no weight file has this tensor", tensors([&](Tensors& t) { t.erase(q + ".deq_scale"); })},
-      {"has no label", tensors([&](Tensors& t) { t.emplace("stray.weight", Tensor(DType::kF16, {2})); })},
-      {"is labelled", [&](const fs::path& dir) {
-         EditText(dir / kDescriptionName, q + ".weight\": \"W8A8\"", q + ".weight\": \"W4A8_DYNAMIC\"");
+      {"has no label",
+       tensors([&](Tensors& t) { t.emplace("stray.weight", Tensor(DType::kF16, {2})); })},
+      {"is labelled",
+       [&](const fs::path& dir) {
+         EditText(dir / kDescriptionName, q + ".weight\": \"W8A8\"",
+                  q + ".weight\": \"W4A8_DYNAMIC\"");
        }},
-      {"is labelled", [&](const fs::path& dir) {
-         EditText(dir / kDescriptionName, q + ".deq_scale\": \"W8A8\"", q + ".deq_scale\": \"FLOAT\"");
+      {"is labelled",
+       [&](const fs::path& dir) {
+         EditText(dir / kDescriptionName, q + ".deq_scale\": \"W8A8\"",
+                  q + ".deq_scale\": \"FLOAT\"");
        }},
-      {"quant_model_description.json", [](const fs::path& dir) { Spill(dir / kDescriptionName, "{\"version\": "); }},
+      {"quant_model_description.json",
+       [](const fs::path& dir) { Spill(dir / kDescriptionName, "{\"version\": "); }},
       {"config.json", [](const fs::path& dir) { Spill(dir / "config.json", "[1, 2]"); }},
       {"description", [](const fs::path& dir) { fs::remove(dir / kDescriptionName); }},
-      {".safetensors", [](const fs::path& dir) { fs::resize_file(dir / kWeights, fs::file_size(dir / kWeights) / 2); }},
+      {".safetensors",
+       [](const fs::path& dir) {
+         fs::resize_file(dir / kWeights, fs::file_size(dir / kWeights) / 2);
+       }},
       {".safetensors", [](const fs::path& dir) { Spill(dir / kWeights, "not a weight file"); }},
       {".safetensors", [](const fs::path& dir) { fs::remove(dir / kWeights); }},
   };
@@ -389,7 +448,8 @@ TEST_F(Convert, DamagedInputIsNamed) {
     try {
       ConvertInPlace(dir.path(), Target::kGoldenStick310, From(model_));
     } catch (const Error& error) {
-      EXPECT_TRUE(error.kind() == ErrorKind::kUser || error.kind() == ErrorKind::kFormat) << error.what();
+      EXPECT_TRUE(error.kind() == ErrorKind::kUser || error.kind() == ErrorKind::kFormat)
+          << error.what();
       text = error.what();
     }
     EXPECT_THAT(text, HasSubstr(c.message));
@@ -406,9 +466,11 @@ TEST_F(Convert, ABiasThatQuantBiasContradictsIsDamage) {
   EditTensors(quant_.path(), [](Tensors& tensors) {
     tensors.at("model.layers.0.self_attn.q_proj.quant_bias").As<int32_t>()[5] += 100000;
   });
-  EXPECT_THAT(ErrorText(ErrorKind::kFormat,
-                        [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick910, From(model.path())); }),
-              HasSubstr("neither with nor without the bias"));
+  EXPECT_THAT(
+      ErrorText(
+          ErrorKind::kFormat,
+          [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick910, From(model.path())); }),
+      HasSubstr("neither with nor without the bias"));
 }
 
 // ---- the folder's transaction
@@ -421,10 +483,14 @@ TEST_F(Convert, AFullDiskLeavesTheFolderAlone) {
   const rlimit small{100'000, old.rlim_max};
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   setrlimit(RLIMIT_FSIZE, &small);
-  const std::string text =
-      ErrorText(ErrorKind::kResource, [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_)); });
+  const std::string text = ErrorText(ErrorKind::kResource, [&] {
+    ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_));
+  });
+  ErrorText(ErrorKind::kResource,
+            [&] { ConvertFolder(quant_.path(), Out("new"), Target::kAscend, {}); });
   setrlimit(RLIMIT_FSIZE, &old);
   std::signal(SIGXFSZ, handler);
+  EXPECT_FALSE(fs::exists(Out("new")));
   EXPECT_THAT(text, HasSubstr(kWeights));
   EXPECT_EQ(Contents(quant_.path()), before);
   EXPECT_FALSE(fs::exists(quant_ / std::string(kStagingName)));
@@ -433,19 +499,22 @@ TEST_F(Convert, AFullDiskLeavesTheFolderAlone) {
 TEST_F(Convert, ASecondConversionOfTheSameFolderWaits) {
   Quantize(Target::kAscendV0);
   const FolderTransaction first(quant_.path());
-  EXPECT_THAT(ErrorText(ErrorKind::kResource,
-                        [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_)); }),
-              HasSubstr("another ingot convert"));
+  EXPECT_THAT(
+      ErrorText(ErrorKind::kResource,
+                [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_)); }),
+      HasSubstr("another ingot convert"));
 }
 
 TEST_F(Convert, AForeignCommitListIsRefused) {
   Quantize(Target::kAscendV0);
   fs::create_directories(quant_ / (std::string(kStagingName) + "/files"));
-  for (const char* text : {"{\"replace\": [\"../x\"], \"remove\": []}", "{\"replace\": []}", "{\"replace\": [], \"remove\": [\"\"]}"}) {
+  for (const char* text : {"{\"replace\": [\"../x\"], \"remove\": []}", "{\"replace\": []}",
+                           "{\"replace\": [], \"remove\": [\"\"]}"}) {
     Spill(quant_ / (std::string(kStagingName) + "/commit.json"), text);
-    EXPECT_THAT(ErrorText(ErrorKind::kFormat,
-                          [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_)); }),
-                HasSubstr("interrupted conversion"));
+    EXPECT_THAT(
+        ErrorText(ErrorKind::kFormat,
+                  [&] { ConvertInPlace(quant_.path(), Target::kGoldenStick310, From(model_)); }),
+        HasSubstr("interrupted conversion"));
   }
 }
 

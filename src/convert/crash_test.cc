@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A conversion that dies at any moment: afterwards the folder is the old one or one that the same command completes, and the
-// completed bytes are those of an undisturbed run.
+// A conversion that dies at any moment: afterwards the folder is the old one or one that the same
+// command completes, and the completed bytes are those of an undisturbed run.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,7 +33,8 @@ class ConvertCrash : public ::testing::Test {
     // Several files appear, change and go away: shards, their index, the older description name.
     layout.options.shard_bytes = 1'000'000;
     QuantizeForTest(model_, fresh_.path(), layout);
-    fs::rename(fresh_ / "quant_model_description.json", fresh_ / "quant_model_description_w8a8.json");
+    fs::rename(fresh_ / "quant_model_description.json",
+               fresh_ / "quant_model_description_w8a8.json");
     CopyFolder(fresh_.path(), done_.path());
     Run(done_.path());
     expected_ = Contents(done_.path());

@@ -17,12 +17,14 @@ namespace {
 
 void StopIfAsked() {
   if (InterruptRequested()) {
-    throw InterruptedError("the folder is as it was before. Run the same command again to convert it.");
+    throw InterruptedError(
+        "the folder is as it was before. Run the same command again to convert it.");
   }
 }
 
 bool SameBytes(const TensorView& a, const TensorView& b) {
-  return a.bytes.size() == b.bytes.size() && std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
+  return a.bytes.size() == b.bytes.size() &&
+         std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
 }
 
 // The written numbers are the source's, rounded to the written type, one for all or one for each.
@@ -31,7 +33,8 @@ bool SameNumbers(const TensorView& written, const TensorView& source) {
   const size_t n = std::max(w.size(), s.size());
   if ((w.size() != n && w.size() != 1) || (s.size() != n && s.size() != 1)) return false;
   for (size_t i = 0; i < n; ++i) {
-    if (w[w.size() == 1 ? 0 : i] != NearestIn(written.dtype, s[s.size() == 1 ? 0 : i])) return false;
+    if (w[w.size() == 1 ? 0 : i] != NearestIn(written.dtype, s[s.size() == 1 ? 0 : i]))
+      return false;
   }
   return true;
 }
@@ -47,21 +50,26 @@ bool SameScales(const TensorView& written, const TensorView& source, const std::
 
 bool Agrees(const OutputTensor& tensor, const TensorView& written) {
   switch (tensor.action) {
-    case Action::kKeep: return SameBytes(written, tensor.source->view());
+    case Action::kKeep:
+      return SameBytes(written, tensor.source->view());
     case Action::kCast:
     case Action::kExpand:
-    case Action::kCollapse: return SameNumbers(written, tensor.source->view());
-    case Action::kRetype: return SameScales(written, tensor.source->view(), tensor.out.name);
-    case Action::kDerive: return SameBytes(written, tensor.make().view());
-    case Action::kDrop: return false;
+    case Action::kCollapse:
+      return SameNumbers(written, tensor.source->view());
+    case Action::kRetype:
+      return SameScales(written, tensor.source->view(), tensor.out.name);
+    case Action::kDerive:
+      return SameBytes(written, tensor.make().view());
+    case Action::kDrop:
+      return false;
   }
   return false;
 }
 
 }  // namespace
 
-void WriteWeights(const ConversionPlan& plan, const ShardPlan& shards, const SafetensorsWriter::Options& options,
-                  const std::filesystem::path& dir) {
+void WriteWeights(const ConversionPlan& plan, const ShardPlan& shards,
+                  const SafetensorsWriter::Options& options, const std::filesystem::path& dir) {
   SafetensorsWriter writer(dir, shards, options);
   Progress progress("convert", "tensors", plan.tensors.size());
   for (const OutputTensor& tensor : plan.tensors) {
@@ -78,7 +86,8 @@ void WriteWeights(const ConversionPlan& plan, const ShardPlan& shards, const Saf
   writer.Commit();
 }
 
-void VerifyWeights(const ConversionPlan& plan, const ShardPlan& shards, const std::filesystem::path& dir) {
+void VerifyWeights(const ConversionPlan& plan, const ShardPlan& shards,
+                   const std::filesystem::path& dir) {
   std::vector<std::unique_ptr<SafetensorsFile>> files;
   std::map<std::string, const SafetensorsFile*> file_of;
   for (const ShardPlan::Shard& shard : shards.shards) {
@@ -92,10 +101,13 @@ void VerifyWeights(const ConversionPlan& plan, const ShardPlan& shards, const st
     if (!tensor.out.stored) continue;
     const SafetensorsFile& file = *file_of.at(tensor.out.name);
     const TensorView written = file.View(tensor.out.name);
-    if (written.dtype != tensor.out.dtype || written.shape != tensor.out.shape || !Agrees(tensor, written)) {
-      throw ResourceError("{}: tensor {}: the bytes read back are not those that were written. Check the disk; the old files "
-                          "are still in place.",
-                          file.path().string(), tensor.out.name);
+    if (written.dtype != tensor.out.dtype || written.shape != tensor.out.shape ||
+        !Agrees(tensor, written)) {
+      throw ResourceError(
+          "{}: tensor {}: the bytes read back are not those that were written. Check the disk; the "
+          "old files "
+          "are still in place.",
+          file.path().string(), tensor.out.name);
     }
     file.Drop(*file.Find(tensor.out.name));
     if (tensor.source != nullptr) tensor.source->Drop();

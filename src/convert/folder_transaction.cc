@@ -42,17 +42,19 @@ void SyncFolder(const fs::path& dir) {
 int Lock(const fs::path& dir) {
   const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) {
-    throw UserError("{}: cannot open the folder: {}. Check the path and its permissions.", dir.string(),
-                    std::strerror(errno));
+    throw UserError("{}: cannot open the folder: {}. Check the path and its permissions.",
+                    dir.string(), std::strerror(errno));
   }
   if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     close(fd);
-    throw ResourceError("{}: another ingot convert works in this folder. Wait until it ends.", dir.string());
+    throw ResourceError("{}: another ingot convert works in this folder. Wait until it ends.",
+                        dir.string());
   }
   return fd;
 }
 
-std::string ListText(const std::vector<std::string>& replace, const std::vector<std::string>& remove) {
+std::string ListText(const std::vector<std::string>& replace,
+                     const std::vector<std::string>& remove) {
   const auto array = [](const std::vector<std::string>& names) {
     std::string text = "[";
     for (const std::string& name : names) text += (text.size() > 1 ? ", " : "") + JsonQuote(name);
@@ -63,8 +65,9 @@ std::string ListText(const std::vector<std::string>& replace, const std::vector<
 
 // A name that stays inside the folder and away from the staging area.
 bool IsPlainName(const std::string& name) {
-  return !name.empty() && name.size() < 256 && name != "." && name != ".." && name != kStagingName &&
-         name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
+  return !name.empty() && name.size() < 256 && name != "." && name != ".." &&
+         name != kStagingName && name.find('/') == std::string::npos &&
+         name.find('\0') == std::string::npos;
 }
 
 std::vector<std::string> ReadNames(const JsonValue& list, const char* key, const fs::path& path) {
@@ -79,7 +82,8 @@ std::vector<std::string> ReadNames(const JsonValue& list, const char* key, const
   }
   if (!good) {
     throw FormatError(
-        "{}: \"{}\" is no list of file names, so the interrupted conversion cannot be finished. Remove the folder {} and "
+        "{}: \"{}\" is no list of file names, so the interrupted conversion cannot be finished. "
+        "Remove the folder {} and "
         "check which files are complete (ingot check).",
         path.string(), key, path.parent_path().string());
   }
@@ -128,9 +132,11 @@ void FolderTransaction::Begin() {
   std::error_code error;
   fs::create_directories(files_, error);
   if (error) {
-    throw ResourceError("{}: cannot write into the folder: {}. Make it writable (chmod u+w) or convert into another "
-                        "folder with -o.",
-                        dir_.string(), error.message());
+    throw ResourceError(
+        "{}: cannot write into the folder: {}. Make it writable (chmod u+w) or convert into "
+        "another "
+        "folder with -o.",
+        dir_.string(), error.message());
   }
 }
 
@@ -162,9 +168,11 @@ void FolderTransaction::RollForward() {
     std::error_code error;
     fs::rename(files_ / name, dir_ / name, error);
     if (error) {
-      throw ResourceError("{}: cannot replace the file: {}. Make the folder writable and run the same command again to "
-                          "finish.",
-                          (dir_ / name).string(), error.message());
+      throw ResourceError(
+          "{}: cannot replace the file: {}. Make the folder writable and run the same command "
+          "again to "
+          "finish.",
+          (dir_ / name).string(), error.message());
     }
   }
   for (const std::string& name : remove_) {
@@ -172,9 +180,11 @@ void FolderTransaction::RollForward() {
     std::error_code error;
     fs::remove(dir_ / name, error);
     if (error) {
-      throw ResourceError("{}: cannot remove the old file: {}. Make the folder writable and run the same command again "
-                          "to finish.",
-                          (dir_ / name).string(), error.message());
+      throw ResourceError(
+          "{}: cannot remove the old file: {}. Make the folder writable and run the same command "
+          "again "
+          "to finish.",
+          (dir_ / name).string(), error.message());
     }
   }
   SyncFolder(dir_);

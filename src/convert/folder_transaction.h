@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A change of several files of one folder that happens as a whole. New files are staged in DIR/.ingot-convert/files; then
-// DIR/.ingot-convert/commit.json appears at once, listing what replaces what; from that moment the change only rolls
-// forward: files are renamed, obsolete ones removed, the list removed last. Whoever opens the folder next finishes or
-// discards what a dead process left:
+// A change of several files of one folder that happens as a whole. New files are staged in
+// DIR/.ingot-convert/files; then DIR/.ingot-convert/commit.json appears at once, listing what
+// replaces what; from that moment the change only rolls forward: files are renamed, obsolete ones
+// removed, the list removed last. Whoever opens the folder next finishes or discards what a dead
+// process left:
 //   no commit.json  -> nothing in DIR itself was touched; the staged files are discarded
 //   commit.json     -> the remaining renames and removals are done
 #pragma once
@@ -19,8 +20,9 @@ inline constexpr std::string_view kStagingName = ".ingot-convert";
 
 class FolderTransaction {
  public:
-  // Takes the folder's lock, then finishes or discards an earlier transaction. Errors: ResourceError (lock held by another
-  // process, no permission), FormatError (a commit list that this program did not write).
+  // Takes the folder's lock, then finishes or discards an earlier transaction. Errors:
+  // ResourceError (lock held by another process, no permission), FormatError (a commit list that
+  // this program did not write).
   explicit FolderTransaction(const std::filesystem::path& dir);
   ~FolderTransaction();  // without Commit the staged files are removed
   FolderTransaction(const FolderTransaction&) = delete;
@@ -30,13 +32,16 @@ class FolderTransaction {
   bool rolled_forward() const { return rolled_forward_; }
   // Makes the staging folder. Errors: ResourceError naming the folder (not writable, disk full).
   void Begin();
-  const std::filesystem::path& files() const { return files_; }  // where new files go, under their final names
+  const std::filesystem::path& files() const {
+    return files_;
+  }  // where new files go, under their final names
 
   void Replace(const std::string& name);  // files()/name becomes DIR/name
   void Remove(const std::string& name);   // DIR/name goes away (unless it is also replaced)
   void Commit();
 
-  // Called with the name of each step ("staged", "list", "rename ...") before it happens: fault tests end the process there.
+  // Called with the name of each step ("staged", "list", "rename ...") before it happens: fault
+  // tests end the process there.
   static void SetStepHookForTest(std::function<void(const std::string&)> hook);
 
  private:

@@ -20,9 +20,12 @@ std::vector<float> ReadVector(const SourceTensor& tensor, int64_t length) {
   const int64_t n = NumElements(info.shape);
   const bool number = IsFloat16Or32(info.dtype) || info.dtype == DType::kI8;
   if ((n != 1 && n != length) || !number) {
-    throw FormatError("{}: tensor {}: {} {}; expected one number or {} of them, in F16, BF16, F32 or I8. Quantize the model "
-                      "again.",
-                      tensor.file->path().string(), info.name, DTypeName(info.dtype), ShapeText(info.shape), length);
+    throw FormatError(
+        "{}: tensor {}: {} {}; expected one number or {} of them, in F16, BF16, F32 or I8. "
+        "Quantize the model "
+        "again.",
+        tensor.file->path().string(), info.name, DTypeName(info.dtype), ShapeText(info.shape),
+        length);
   }
   std::vector<float> values = ToFloats(tensor.view());
   const bool same = std::all_of(values.begin(), values.end(), [&](float value) {
@@ -34,17 +37,20 @@ std::vector<float> ReadVector(const SourceTensor& tensor, int64_t length) {
 
 void CheckRows(const SourceTensor& tensor, int64_t rows) {
   if (NumElements(tensor.info->shape) == rows) return;
-  throw FormatError("{}: tensor {}: shape {}; expected {} numbers, one for each output row of the weight. Quantize the model "
-                    "again.",
-                    tensor.file->path().string(), tensor.info->name, ShapeText(tensor.info->shape), rows);
+  throw FormatError(
+      "{}: tensor {}: shape {}; expected {} numbers, one for each output row of the weight. "
+      "Quantize the model "
+      "again.",
+      tensor.file->path().string(), tensor.info->name, ShapeText(tensor.info->shape), rows);
 }
 
 std::vector<int32_t> ReadQuantBias(const SourceModule& module) {
   const SourceTensor& tensor = module.Get("quant_bias");
   CheckRows(tensor, module.out());
   if (tensor.info->dtype != DType::kI32) {
-    throw FormatError("{}: tensor {}: dtype {}; expected I32. Quantize the model again.", tensor.file->path().string(),
-                      tensor.info->name, DTypeName(tensor.info->dtype));
+    throw FormatError("{}: tensor {}: dtype {}; expected I32. Quantize the model again.",
+                      tensor.file->path().string(), tensor.info->name,
+                      DTypeName(tensor.info->dtype));
   }
   const auto values = tensor.view().As<int32_t>();
   return {values.begin(), values.end()};
@@ -71,8 +77,10 @@ ActivationNumbers ReadActivation(const SourceModule& module) {
   numbers.scale = ReadVector(scale, module.in());
   for (const float s : numbers.scale) {
     if (std::isfinite(s) && s > 0) continue;
-    throw FormatError("{}: tensor {}: holds {}; an activation scale is finite and positive. Quantize the model again.",
-                      scale.file->path().string(), scale.info->name, s);
+    throw FormatError(
+        "{}: tensor {}: holds {}; an activation scale is finite and positive. Quantize the model "
+        "again.",
+        scale.file->path().string(), scale.info->name, s);
   }
   const SourceTensor* offset = module.Find("input_offset");
   if (offset == nullptr) offset = module.Find("input_zero_point");
@@ -83,9 +91,11 @@ ActivationNumbers ReadActivation(const SourceModule& module) {
   numbers.offset = ReadVector(*offset, module.in());
   for (const float z : numbers.offset) {
     if (z >= -128 && z <= 127 && z == std::trunc(z)) continue;
-    throw FormatError("{}: tensor {}: holds {}; an activation offset is an integer from -128 to 127. Quantize the model "
-                      "again.",
-                      offset->file->path().string(), offset->info->name, z);
+    throw FormatError(
+        "{}: tensor {}: holds {}; an activation offset is an integer from -128 to 127. Quantize "
+        "the model "
+        "again.",
+        offset->file->path().string(), offset->info->name, z);
   }
   return numbers;
 }
@@ -93,7 +103,8 @@ ActivationNumbers ReadActivation(const SourceModule& module) {
 std::vector<float> ReadDeq(const SourceModule& module) {
   const SourceTensor& tensor = module.Get("deq_scale");
   CheckRows(tensor, module.out());
-  return DecodeDeqScale(tensor.view(), tensor.file->path().string() + ": tensor " + tensor.info->name);
+  return DecodeDeqScale(tensor.view(),
+                        tensor.file->path().string() + ": tensor " + tensor.info->name);
 }
 
 std::vector<float> DeriveDeq(const SourceModule& module) {
@@ -105,7 +116,8 @@ std::vector<float> DeriveDeq(const SourceModule& module) {
   return deq;
 }
 
-std::vector<int32_t> DeriveQuantBias(const SourceModule& module, const std::vector<float>& deq, bool with_bias) {
+std::vector<int32_t> DeriveQuantBias(const SourceModule& module, const std::vector<float>& deq,
+                                     bool with_bias) {
   const ActivationNumbers input = ReadActivation(module);
   const SourceTensor& weight = module.Get("weight");
   const std::vector<double> sums =
@@ -118,7 +130,8 @@ std::vector<int32_t> DeriveQuantBias(const SourceModule& module, const std::vect
   }
   std::vector<int32_t> result(sums.size());
   for (size_t row = 0; row < sums.size(); ++row) {
-    result[row] = QuantBiasOf(sums[row], deq[row], bias.empty() ? std::nullopt : std::optional(bias[row]));
+    result[row] =
+        QuantBiasOf(sums[row], deq[row], bias.empty() ? std::nullopt : std::optional(bias[row]));
   }
   return result;
 }
@@ -126,20 +139,25 @@ std::vector<int32_t> DeriveQuantBias(const SourceModule& module, const std::vect
 bool QuantBiasContainsBias(const SourceModule& module) {
   const std::vector<int32_t> stored = ReadQuantBias(module);
   const std::vector<float> deq = ReadDeq(module);
-  // The producers round b / deq in the type of the bias (BF16 in places), so the sum may be off by 2^-8 of that part.
+  // The producers round b / deq in the type of the bias (BF16 in places), so the sum may be off by
+  // 2^-8 of that part.
   const std::vector<int32_t> with = DeriveQuantBias(module, deq, true);
   const std::vector<int32_t> without = DeriveQuantBias(module, deq, false);
   bool fits_with = true, fits_without = true;
   for (size_t row = 0; row < stored.size(); ++row) {
     const double part = std::abs(static_cast<double>(with[row]) - without[row]);
     const double slack = 1 + std::abs(static_cast<double>(stored[row])) * 0x1p-22;
-    fits_with = fits_with && std::abs(static_cast<double>(stored[row]) - with[row]) <= slack + part * 0x1p-8;
-    fits_without = fits_without && std::abs(static_cast<double>(stored[row]) - without[row]) <= slack;
+    fits_with = fits_with &&
+                std::abs(static_cast<double>(stored[row]) - with[row]) <= slack + part * 0x1p-8;
+    fits_without =
+        fits_without && std::abs(static_cast<double>(stored[row]) - without[row]) <= slack;
   }
   if (fits_with || fits_without) return fits_with;
-  throw FormatError("{}: tensor {}.quant_bias: follows from the weight, the offset and the bias neither with nor without the "
-                    "bias inside. Quantize the model again.",
-                    module.Get("quant_bias").file->path().string(), module.name);
+  throw FormatError(
+      "{}: tensor {}.quant_bias: follows from the weight, the offset and the bias neither with nor "
+      "without the "
+      "bias inside. Quantize the model again.",
+      module.Get("quant_bias").file->path().string(), module.name);
 }
 
 std::optional<RecoveredScale> RecoverWeightScale(const SourceModule& module, bool allow_f32) {
@@ -150,7 +168,8 @@ std::optional<RecoveredScale> RecoverWeightScale(const SourceModule& module, boo
     CheckRows(*stored, module.out());
     RecoveredScale scale{stored->info->dtype, ToFloats(stored->view()), true};
     bool same = true;
-    for (size_t row = 0; row < deq.size(); ++row) same = same && input.scale[0] * scale.values[row] == deq[row];
+    for (size_t row = 0; row < deq.size(); ++row)
+      same = same && input.scale[0] * scale.values[row] == deq[row];
     if (same) return scale;
   }
   for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {

@@ -2,7 +2,6 @@
 #include "convert/rules.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -14,183 +13,16 @@
 #include "checkpoint/tensor_table.h"
 #include "checkpoint/w8a8_arithmetic.h"
 #include "convert/numbers.h"
+#include "convert/tensor_rules.h"
 
 namespace ingot {
 namespace {
 
-// Everything that a rule may look at.
-struct Linear {
-  const SourceFolder* source;
-  const SourceModule* module;
-  FolderLayout layout;  // of the target, with this linear's own keep_weight_scale
-  ActivationNumbers input;
-  std::optional<RecoveredScale> weight_scale;  // when the target stores one
-  bool derive_quant_bias = false, derive_deq = false;
-};
-
-[[noreturn]] void Refuse(const Linear& linear, const std::string& reason, const std::string& remedy) {
-  throw UserError("{}: {} {}. {}", linear.source->dir().string(), linear.module->name, reason, remedy);
-}
-
-OutputTensor Keep(LayoutTensor out, const SourceTensor& source) {
-  out.dtype = source.info->dtype;
-  out.shape = source.info->shape;
-  return {std::move(out), Action::kKeep, &source, nullptr};
-}
-
-OutputTensor Made(LayoutTensor out, Action action, const SourceTensor* source, std::function<Tensor()> make) {
-  return {std::move(out), action, source, std::move(make)};
-}
-
-// To the target's type when that is wider, or when it is narrower and still holds every number; else kept as it is. One
-// 16-bit type is never turned into the other: readers take both.
-OutputTensor KeepOrCast(LayoutTensor out, const SourceTensor& source) {
-  const DType from = source.info->dtype, to = out.dtype;
-  if (from == to || !IsFloat16Or32(from) || (from != DType::kF32 && to != DType::kF32)) return Keep(std::move(out), source);
-  if (to != DType::kF32) {
-    const std::vector<float> values = ToFloats(source.view());
-    const auto exact = [&](float value) { return NearestIn(to, value) == value; };
-    if (!std::all_of(values.begin(), values.end(), exact)) return Keep(std::move(out), source);
-  }
-  out.shape = source.info->shape;
-  const Shape shape = out.shape;
-  return Made(std::move(out), Action::kCast, &source,
-              [&source, shape, to] { return FromFloats(ToFloats(source.view()), to, shape); });
-}
-
-Tensor Filled(DType dtype, const Shape& shape, std::vector<float> values) {
-  values.resize(static_cast<size_t>(NumElements(shape)), values[0]);
-  if (dtype != DType::kI8) return FromFloats(values, dtype, shape);
-  Tensor tensor(DType::kI8, shape);
-  std::transform(values.begin(), values.end(), tensor.As<int8_t>().begin(),
-                 [](float value) { return static_cast<int8_t>(value); });
-  return tensor;
-}
-
-// ---- one rule for each suffix
-
-OutputTensor RuleKeep(const Linear& linear, LayoutTensor out) {
-  return KeepOrCast(std::move(out), linear.module->Get(SuffixOf(out.name)));
-}
-
-OutputTensor RuleWeight(const Linear& linear, LayoutTensor out) {
-  return Keep(std::move(out), linear.module->Get("weight"));
-}
-
-OutputTensor RuleWeightScale(const Linear& linear, LayoutTensor out) {
-  const SourceTensor* stored = linear.module->Find("weight_scale");
-  const bool usable = stored != nullptr && (!linear.weight_scale || linear.weight_scale->stored);
-  if (usable) return KeepOrCast(std::move(out), *stored);
-  const RecoveredScale scale = *linear.weight_scale;
-  if (out.dtype != DType::kF32) out.dtype = scale.dtype;
-  const DType dtype = out.dtype;
-  const Shape shape = out.shape;
-  return Made(std::move(out), Action::kDerive, nullptr,
-              [scale, dtype, shape] { return FromFloats(scale.values, dtype, shape); });
-}
-
-OutputTensor RuleWeightOffset(const Linear& linear, LayoutTensor out) {
-  if (const SourceTensor* stored = linear.module->Find("weight_offset")) return KeepOrCast(std::move(out), *stored);
-  const LayoutTensor shape = out;
-  return Made(std::move(out), Action::kDerive, nullptr, [shape] { return Tensor(shape.dtype, shape.shape); });
-}
-
-// input_scale and input_offset: the same numbers, as one or as a vector.
-OutputTensor ActivationTensor(const Linear& linear, LayoutTensor out, const SourceTensor* source,
-                              const std::vector<float>& numbers) {
-  const bool vector = NumElements(out.shape) > 1;
-  if (!vector && numbers.size() > 1) {
-    Refuse(linear, fmt::format("has a {} that differs by input channel, which {} cannot hold", SuffixOf(out.name),
-                               TargetName(linear.layout.target)),
-           "Convert to golden-stick-310 or golden-stick-910, or quantize again without --vector-scales.");
-  }
-  // Where the layout wants a 16-bit scalar, a source that needs more keeps float32 (readers cast it themselves).
-  const auto exact = [&](float value) { return NearestIn(out.dtype, value) == value; };
-  if (!vector && !std::all_of(numbers.begin(), numbers.end(), exact)) out.dtype = DType::kF32;
-  Action action = Action::kDerive;
-  if (source != nullptr) {
-    const bool was_vector = NumElements(source->info->shape) > 1;
-    if (source->info->dtype == out.dtype && source->info->shape == out.shape) return Keep(std::move(out), *source);
-    action = was_vector == vector ? Action::kCast : vector ? Action::kExpand : Action::kCollapse;
-  }
-  const LayoutTensor target = out;
-  return Made(std::move(out), action, source,
-              [target, numbers] { return Filled(target.dtype, target.shape, numbers); });
-}
-
-OutputTensor RuleInputScale(const Linear& linear, LayoutTensor out) {
-  const SourceTensor& source = linear.module->Get("input_scale");
-  if (IsGoldenStick(linear.layout.target)) {
-    for (const float s : linear.input.scale) {
-      const float stored = RoundToF16(s);
-      if (std::isfinite(stored) && stored > 0) continue;
-      Refuse(linear, fmt::format("has the input_scale {}, which F16 (the type of golden-stick) cannot hold", s),
-             "Quantize the model again with --target golden-stick-310 or golden-stick-910.");
-    }
-  }
-  return ActivationTensor(linear, std::move(out), &source, linear.input.scale);
-}
-
-OutputTensor RuleInputOffset(const Linear& linear, LayoutTensor out) {
-  return ActivationTensor(linear, std::move(out), linear.module->Find("input_offset"), linear.input.offset);
-}
-
-OutputTensor RuleZeroPoint(const Linear& linear, LayoutTensor out) {
-  const SourceTensor* source = linear.module->Find("input_zero_point");
-  if (source == nullptr) source = linear.module->Find("input_offset");
-  return ActivationTensor(linear, std::move(out), source, linear.input.offset);
-}
-
-OutputTensor RuleQuantBias(const Linear& linear, LayoutTensor out) {
-  if (!linear.derive_quant_bias) return Keep(std::move(out), linear.module->Get("quant_bias"));
-  const SourceModule* module = linear.module;
-  const bool with_bias = QuantBiasHoldsBias(linear.layout);
-  const bool derive_deq = linear.derive_deq;
-  const Shape shape = out.shape;
-  return Made(std::move(out), Action::kDerive, nullptr, [module, with_bias, derive_deq, shape] {
-    const std::vector<float> deq = derive_deq ? DeriveDeq(*module) : ReadDeq(*module);
-    const std::vector<int32_t> values = DeriveQuantBias(*module, deq, with_bias);
-    Tensor tensor(DType::kI32, shape);
-    std::copy(values.begin(), values.end(), tensor.As<int32_t>().begin());
-    return tensor;
-  });
-}
-
-OutputTensor RuleDeqScale(const Linear& linear, LayoutTensor out) {
-  const SourceModule* module = linear.module;
-  const DType dtype = out.dtype;
-  if (linear.derive_deq) {
-    return Made(std::move(out), Action::kDerive, nullptr,
-                [module, dtype] { return EncodeDeqScale(DeriveDeq(*module), dtype); });
-  }
-  const SourceTensor& source = module->Get("deq_scale");
-  ReadDeq(*module);  // refuses what is no encoded scale before anything is written
-  if (source.info->dtype == dtype) return Keep(std::move(out), source);
-  return Made(std::move(out), Action::kRetype, &source,
-              [module, dtype] { return EncodeDeqScale(ReadDeq(*module), dtype); });
-}
-
-struct Rule {
-  std::string_view suffix;
-  OutputTensor (*apply)(const Linear&, LayoutTensor);
-};
-constexpr std::array<Rule, 9> kRules = {{
-    {"weight", RuleWeight},
-    {"bias", RuleKeep},
-    {"weight_scale", RuleWeightScale},
-    {"weight_offset", RuleWeightOffset},
-    {"input_scale", RuleInputScale},
-    {"input_offset", RuleInputOffset},
-    {"input_zero_point", RuleZeroPoint},
-    {"quant_bias", RuleQuantBias},
-    {"deq_scale", RuleDeqScale},
-}};
-
-// ---- the plan
-
 class Planner {
  public:
-  Planner(const SourceFolder& source, FolderLayout layout) : source_(source) { plan_.layout = std::move(layout); }
+  Planner(const SourceFolder& source, FolderLayout layout) : source_(source) {
+    plan_.layout = std::move(layout);
+  }
   ConversionPlan Run();
 
  private:
@@ -199,9 +31,9 @@ class Planner {
   void AddHead(const SourceModule& module);
   void AddTiedHead();
   void AddQuantized(const SourceModule& module);
-  Linear Prepare(const SourceModule& module);
-  void PrepareStatic(Linear* linear);
-  void PrepareWeightScale(Linear* linear);
+  SourceLinear Prepare(const SourceModule& module);
+  void PrepareStatic(SourceLinear* linear);
+  void PrepareWeightScale(SourceLinear* linear);
   void Dropped(const SourceModule& module, const std::set<std::string>& used);
   void Add(OutputTensor tensor) { plan_.tensors.push_back(std::move(tensor)); }
   void MoveEmbedding();
@@ -209,7 +41,9 @@ class Planner {
   std::string NewName(const std::string& module);
   bool golden_stick() const { return IsGoldenStick(plan_.layout.target); }
   bool compressed_tensors() const { return plan_.layout.target == Target::kCompressedTensors; }
-  bool old_names() const { return source_.model_type() == "qwen2_5_vl" || source_.model_type() == "qwen2_vl"; }
+  bool old_names() const {
+    return source_.model_type() == "qwen2_5_vl" || source_.model_type() == "qwen2_vl";
+  }
 
   const SourceFolder& source_;
   ConversionPlan plan_;
@@ -217,8 +51,9 @@ class Planner {
   std::set<std::string> renamed_;
 };
 
-// vllm-mindspore looks for "model.language_model.layers.N" in the description of a Qwen2.5-VL, whose original names are
-// "model.layers.N" (mindspore-ai/vllm-mindspore: .../quantization/golden_stick/golden_stick.py).
+// vllm-mindspore looks for "model.language_model.layers.N" in the description of a Qwen2.5-VL,
+// whose original names are "model.layers.N" (mindspore-ai/vllm-mindspore:
+// .../quantization/golden_stick/golden_stick.py).
 std::string Planner::NewName(const std::string& module) {
   if (!golden_stick() || !old_names()) return module;
   for (const std::string_view part : {"model.layers.", "model.embed_tokens", "model.norm"}) {
@@ -237,20 +72,25 @@ void Planner::CompleteOptions() {
     is_static = true;
     const ActivationNumbers input = ReadActivation(module);
     vectors = vectors || !input.uniform();
-    offsets = offsets || std::any_of(input.offset.begin(), input.offset.end(), [](float z) { return z != 0; });
+    offsets = offsets ||
+              std::any_of(input.offset.begin(), input.offset.end(), [](float z) { return z != 0; });
   }
   LayoutOptions& options = plan_.layout.options;
   options.vector_scales = vectors && golden_stick();
   if (dynamic && golden_stick()) {
-    throw UserError("{}: holds dynamic layers (W8A8_DYNAMIC), and golden-stick knows static ones only. Quantize again with "
-                    "--target {}.",
-                    source_.dir().string(), TargetName(plan_.layout.target));
+    throw UserError(
+        "{}: holds dynamic layers (W8A8_DYNAMIC), and golden-stick knows static ones only. "
+        "Quantize again with "
+        "--target {}.",
+        source_.dir().string(), TargetName(plan_.layout.target));
   }
   if (!compressed_tensors()) return;
   if (dynamic && is_static) {
-    throw UserError("{}: holds static and dynamic layers, and a compressed-tensors folder of this program holds one kind. "
-                    "Quantize again with --target compressed-tensors.",
-                    source_.dir().string());
+    throw UserError(
+        "{}: holds static and dynamic layers, and a compressed-tensors folder of this program "
+        "holds one kind. "
+        "Quantize again with --target compressed-tensors.",
+        source_.dir().string());
   }
   options.ct_dynamic = dynamic;
   options.ct_symmetric = !offsets;
@@ -258,8 +98,9 @@ void Planner::CompleteOptions() {
 
 ConversionPlan Planner::Run() {
   if (golden_stick() && source_.model_type() == "qwen2_vl") {
-    throw UserError("{}: is a Qwen2-VL, which vllm-mindspore cannot serve. Convert to ascend for vLLM-Ascend.",
-                    source_.dir().string());
+    throw UserError(
+        "{}: is a Qwen2-VL, which vllm-mindspore cannot serve. Convert to ascend for vLLM-Ascend.",
+        source_.dir().string());
   }
   CompleteOptions();
   for (const SourceModule& module : source_.modules()) {
@@ -280,7 +121,7 @@ ConversionPlan Planner::Run() {
 void Planner::AddFloat(const SourceModule& module) {
   for (const auto& [suffix, label] : module.labels) {
     const std::string name = NewName(module.name) + (suffix.empty() ? "" : "." + suffix);
-    Add(Keep({name, DType::kF32, {}, "FLOAT", true}, module.Get(suffix)));
+    Add(KeepTensor({name, DType::kF32, {}, "FLOAT", true}, module.Get(suffix)));
   }
 }
 
@@ -306,13 +147,15 @@ void Planner::AddHead(const SourceModule& module) {
   const SourceTensor* embedding = Embedding(source_);
   const LayoutTensor label{"lm_head.weight", DType::kF32, {}, "FLOAT", false};
   if (head == nullptr) {  // a label only
-    if (!compressed_tensors() && !plan_.layout.options.write_tied_head) Add({label, Action::kKeep, nullptr, nullptr});
+    if (!compressed_tensors() && !plan_.layout.options.write_tied_head)
+      Add({label, Action::kKeep, nullptr, nullptr});
     return;
   }
   const bool clone = source_.config_ties() && embedding != nullptr && SameBytes(*head, *embedding);
   if (!clone || plan_.layout.options.write_tied_head) return AddFloat(module);
   plan_.dropped.push_back("lm_head.weight");
-  plan_.notes.push_back("lm_head.weight is the embedding once more (the model is tied) and is left out");
+  plan_.notes.push_back(
+      "lm_head.weight is the embedding once more (the model is tied) and is left out");
   if (!compressed_tensors()) Add({label, Action::kKeep, nullptr, nullptr});
 }
 
@@ -320,37 +163,42 @@ void Planner::AddHead(const SourceModule& module) {
 void Planner::AddTiedHead() {
   const SourceModule* head = source_.FindModule("lm_head");
   const SourceTensor* embedding = Embedding(source_);
-  if (!source_.config_ties() || embedding == nullptr || !plan_.layout.options.write_tied_head) return;
+  if (!source_.config_ties() || embedding == nullptr || !plan_.layout.options.write_tied_head)
+    return;
   if (head != nullptr && head->Has("weight")) return;
   LayoutTensor out{"lm_head.weight", embedding->info->dtype, embedding->info->shape, "FLOAT", true};
-  Add(Keep(std::move(out), *embedding));
+  Add(KeepTensor(std::move(out), *embedding));
   plan_.notes.push_back("the model is tied: lm_head.weight is written as a copy of the embedding");
 }
 
-void Planner::PrepareWeightScale(Linear* linear) {
+void Planner::PrepareWeightScale(SourceLinear* linear) {
   const SourceModule& module = *linear->module;
   if (linear->derive_deq) return;  // from compressed-tensors: weight_scale is there
   if (compressed_tensors()) {
     linear->weight_scale = RecoverWeightScale(module, /*allow_f32=*/true);
     if (!linear->weight_scale) {
-      Refuse(*linear, "has a deq_scale that is no product input_scale * weight_scale, which compressed-tensors cannot hold",
-             "Quantize again with --target compressed-tensors.");
+      RefuseLinear(*linear,
+                   "has a deq_scale that is no product input_scale * weight_scale, which "
+                   "compressed-tensors cannot hold",
+                   "Quantize again with --target compressed-tensors.");
     }
     n_recovered_ += linear->weight_scale->stored ? 0 : 1;
     return;
   }
   if (module.Has("weight_scale")) return;
-  // Readers of these formats do not need it, so it is written only when it is known to be the producer's.
+  // Readers of these formats do not need it, so it is written only when it is known to be the
+  // producer's.
   if (!golden_stick()) linear->weight_scale = RecoverWeightScale(module, /*allow_f32=*/false);
   linear->layout.options.keep_weight_scale = linear->weight_scale.has_value();
   n_without_scale_ += linear->weight_scale ? 0 : 1;
   n_recovered_ += linear->weight_scale ? 1 : 0;
 }
 
-void Planner::PrepareStatic(Linear* linear) {
+void Planner::PrepareStatic(SourceLinear* linear) {
   const SourceModule& module = *linear->module;
   linear->input = ReadActivation(module);
-  linear->derive_deq = !module.Has("deq_scale") && source_.format() == FolderFormat::kCompressedTensors;
+  linear->derive_deq =
+      !module.Has("deq_scale") && source_.format() == FolderFormat::kCompressedTensors;
   PrepareWeightScale(linear);
   // The vision loader of vllm-mindspore's Qwen2.5-VL stops at names that it does not know.
   if (golden_stick() && old_names() && module.name.rfind("visual.", 0) == 0) {
@@ -358,7 +206,10 @@ void Planner::PrepareStatic(Linear* linear) {
   }
   if (compressed_tensors()) {
     const float z = linear->input.offset[0];
-    n_moved_zero_ += linear->input.uniform() && VllmZeroPoint(linear->input.scale[0], static_cast<int32_t>(z)) != z ? 1 : 0;
+    n_moved_zero_ += linear->input.uniform() &&
+                             VllmZeroPoint(linear->input.scale[0], static_cast<int32_t>(z)) != z
+                         ? 1
+                         : 0;
     // Nothing but the bias may hide in quant_bias, or it would be lost.
     if (!linear->derive_deq) QuantBiasContainsBias(module);
     return;
@@ -369,12 +220,13 @@ void Planner::PrepareStatic(Linear* linear) {
   n_rebiased_ += linear->derive_quant_bias ? 1 : 0;
 }
 
-Linear Planner::Prepare(const SourceModule& module) {
-  Linear linear{&source_, &module, plan_.layout};
+SourceLinear Planner::Prepare(const SourceModule& module) {
+  SourceLinear linear{&source_, &module, plan_.layout};
   if (const SourceTensor* offset = module.Find("weight_offset")) {
     const std::vector<float> values = ToFloats(offset->view());
     if (!std::all_of(values.begin(), values.end(), [](float value) { return value == 0; })) {
-      Refuse(linear, "has a weight_offset that is not zero (asymmetric weights)", "Quantize again with symmetric weights.");
+      RefuseLinear(linear, "has a weight_offset that is not zero (asymmetric weights)",
+                   "Quantize again with symmetric weights.");
     }
   }
   if (module.type == LinearType::kStatic) PrepareStatic(&linear);
@@ -395,47 +247,53 @@ void Planner::AddQuantized(const SourceModule& module) {
   spec.bias = module.Has("bias");
   const bool vision = module.name.find("visual.") != std::string::npos;
   if (vision && compressed_tensors()) {
-    throw UserError("{}: {} is quantized, and {}. Quantize again with --target compressed-tensors.", source_.dir().string(),
-                    module.name, RefusalReason(plan_.layout, LinearKind::kVisionQkv, module.type));
+    throw UserError("{}: {} is quantized, and {}. Quantize again with --target compressed-tensors.",
+                    source_.dir().string(), module.name,
+                    RefusalReason(plan_.layout, LinearKind::kVisionQkv, module.type));
   }
-  const Linear linear = Prepare(module);
-  const DType source_float = module.Has("weight_scale") ? module.Get("weight_scale").info->dtype : source_.run_dtype();
+  const SourceLinear linear = Prepare(module);
+  const DType source_float =
+      module.Has("weight_scale") ? module.Get("weight_scale").info->dtype : source_.run_dtype();
   std::set<std::string> used;
   for (const LayoutTensor& out : LinearTensors(linear.layout, spec, module.type, source_float)) {
-    const std::string suffix = SuffixOf(out.name);
-    const auto rule = std::find_if(kRules.begin(), kRules.end(), [&](const Rule& r) { return r.suffix == suffix; });
-    if (rule == kRules.end()) throw InternalError("convert: no rule for {}", out.name);
-    Add(rule->apply(linear, out));
-    used.insert(suffix);
+    Add(ApplyRule(linear, out));
+    used.insert(SuffixOf(out.name));
   }
   Dropped(module, used);
 }
 
 // Tensors of the source that the target has no name for. Only what the others determine may go.
 void Planner::Dropped(const SourceModule& module, const std::set<std::string>& used) {
-  static const std::set<std::string> kDetermined = {"weight_scale",     "weight_offset", "quant_bias", "deq_scale",
+  static const std::set<std::string> kDetermined = {"weight_scale",     "weight_offset",
+                                                    "quant_bias",       "deq_scale",
                                                     "input_zero_point", "input_offset"};
   for (const auto& [suffix, tensor] : module.tensors) {
     if (used.count(suffix)) continue;
     if (!kDetermined.count(suffix)) {
-      throw UserError("{}: {}.{} has no place in {}. Quantize again with --target {}.", source_.dir().string(), module.name,
-                      suffix, TargetName(plan_.layout.target), TargetName(plan_.layout.target));
+      throw UserError("{}: {}.{} has no place in {}. Quantize again with --target {}.",
+                      source_.dir().string(), module.name, suffix, TargetName(plan_.layout.target),
+                      TargetName(plan_.layout.target));
     }
     plan_.dropped.push_back(module.name + "." + suffix);
   }
 }
 
-// Description order of the targets: ascend visits the embedding after the layers, the others before them.
+// Description order of the targets: ascend visits the embedding after the layers, the others before
+// them.
 void Planner::MoveEmbedding() {
   auto& tensors = plan_.tensors;
   const auto is = [](const OutputTensor& tensor, std::string_view part) {
-    return tensor.out.name == "model.language_model." + std::string(part) || tensor.out.name == "model." + std::string(part);
+    return tensor.out.name == "model.language_model." + std::string(part) ||
+           tensor.out.name == "model." + std::string(part);
   };
-  const auto embedding = std::find_if(tensors.begin(), tensors.end(),
-                                      [&](const OutputTensor& t) { return is(t, "embed_tokens.weight"); });
-  const auto norm = std::find_if(tensors.begin(), tensors.end(), [&](const OutputTensor& t) { return is(t, "norm.weight"); });
+  const auto embedding = std::find_if(tensors.begin(), tensors.end(), [&](const OutputTensor& t) {
+    return is(t, "embed_tokens.weight");
+  });
+  const auto norm = std::find_if(tensors.begin(), tensors.end(),
+                                 [&](const OutputTensor& t) { return is(t, "norm.weight"); });
   const auto first_layer = std::find_if(tensors.begin(), tensors.end(), [](const OutputTensor& t) {
-    return t.out.name.rfind("model.language_model.layers.", 0) == 0 || t.out.name.rfind("model.layers.", 0) == 0;
+    return t.out.name.rfind("model.language_model.layers.", 0) == 0 ||
+           t.out.name.rfind("model.layers.", 0) == 0;
   });
   if (embedding == tensors.end() || norm == tensors.end() || first_layer == tensors.end()) return;
   if (plan_.layout.target == Target::kAscend) {
@@ -448,38 +306,49 @@ void Planner::MoveEmbedding() {
 void Planner::AddNotes() {
   auto& notes = plan_.notes;
   if (plan_.n_renamed > 0) {
-    notes.push_back(fmt::format("{} modules renamed to model.language_model.*, the names that vllm-mindspore looks for",
-                                plan_.n_renamed));
+    notes.push_back(fmt::format(
+        "{} modules renamed to model.language_model.*, the names that vllm-mindspore looks for",
+        plan_.n_renamed));
   }
   if (n_rebiased_ > 0) {
-    notes.push_back(fmt::format("quant_bias of {} layers computed {} the layer's bias, as this engine expects it", n_rebiased_,
-                                QuantBiasHoldsBias(plan_.layout) ? "with" : "without"));
+    notes.push_back(fmt::format(
+        "quant_bias of {} layers computed {} the layer's bias, as this engine expects it",
+        n_rebiased_, QuantBiasHoldsBias(plan_.layout) ? "with" : "without"));
   }
   if (golden_stick() && n_vision_ > 0) {
-    notes.push_back(fmt::format("{} linears of the vision tower are quantized; vllm-mindspore is not known to have run such a "
-                                "folder",
-                                n_vision_));
+    notes.push_back(
+        fmt::format("{} linears of the vision tower are quantized; vllm-mindspore is not known to "
+                    "have run such a "
+                    "folder",
+                    n_vision_));
   }
   if (plan_.layout.options.vector_scales) {
-    notes.push_back("input_scale differs by channel; vllm-mindspore is not known to have run such a folder");
+    notes.push_back(
+        "input_scale differs by channel; vllm-mindspore is not known to have run such a folder");
   }
   if (n_moved_zero_ > 0) {
-    notes.push_back(fmt::format("vLLM rebuilds the zero point of {} layers one off (it truncates); their clipping range moves by "
-                                "one step",
-                                n_moved_zero_));
+    notes.push_back(
+        fmt::format("vLLM rebuilds the zero point of {} layers one off (it truncates); their "
+                    "clipping range moves by "
+                    "one step",
+                    n_moved_zero_));
   }
   if (n_recovered_ > 0) {
-    notes.push_back(fmt::format("weight_scale of {} layers recovered from deq_scale and input_scale (their product is equal "
-                                "bit for bit)",
-                                n_recovered_));
+    notes.push_back(
+        fmt::format("weight_scale of {} layers recovered from deq_scale and input_scale (their "
+                    "product is equal "
+                    "bit for bit)",
+                    n_recovered_));
   }
   if (n_without_scale_ > 0 && !golden_stick()) {
-    notes.push_back(fmt::format("{} layers come without weight_scale, and none reproduces their deq_scale; engines do not "
-                                "need it",
-                                n_without_scale_));
+    notes.push_back(fmt::format(
+        "{} layers come without weight_scale, and none reproduces their deq_scale; engines do not "
+        "need it",
+        n_without_scale_));
   }
   if (plan_.scale_rounding > 0) {
-    notes.push_back(fmt::format("input_scale is stored in F16: values change by up to {:.3f} %", 100 * plan_.scale_rounding));
+    notes.push_back(fmt::format("input_scale is stored in F16: values change by up to {:.3f} %",
+                                100 * plan_.scale_rounding));
   }
 }
 
@@ -487,13 +356,20 @@ void Planner::AddNotes() {
 
 std::string_view ActionName(Action action) {
   switch (action) {
-    case Action::kKeep: return "keep";
-    case Action::kCast: return "cast";
-    case Action::kExpand: return "expand";
-    case Action::kCollapse: return "collapse";
-    case Action::kRetype: return "retype";
-    case Action::kDerive: return "derive";
-    case Action::kDrop: return "drop";
+    case Action::kKeep:
+      return "keep";
+    case Action::kCast:
+      return "cast";
+    case Action::kExpand:
+      return "expand";
+    case Action::kCollapse:
+      return "collapse";
+    case Action::kRetype:
+      return "retype";
+    case Action::kDerive:
+      return "derive";
+    case Action::kDrop:
+      return "drop";
   }
   return "?";
 }
@@ -505,7 +381,8 @@ std::vector<LayoutTensor> ConversionPlan::Layout() const {
 }
 
 bool ConversionPlan::OnlyKeeps() const {
-  return n_renamed == 0 && dropped.empty() && std::all_of(tensors.begin(), tensors.end(), [](const OutputTensor& tensor) {
+  return n_renamed == 0 && dropped.empty() &&
+         std::all_of(tensors.begin(), tensors.end(), [](const OutputTensor& tensor) {
            return tensor.action == Action::kKeep &&
                   (tensor.source == nullptr || tensor.source->info->name == tensor.out.name);
          });

@@ -19,7 +19,8 @@ bool IsQuantWeightFile(const fs::path& path) {
   return path.filename().string().rfind("quant_model_weight", 0) == 0;
 }
 
-// A folder that holds both the float shards and the quantized weights would be served with both: engines read every file.
+// A folder that holds both the float shards and the quantized weights would be served with both:
+// engines read every file.
 std::vector<fs::path> ChooseWeightFiles(const fs::path& dir) {
   std::vector<fs::path> quantized, others;
   for (const fs::path& path : ListFiles(dir)) {
@@ -27,14 +28,18 @@ std::vector<fs::path> ChooseWeightFiles(const fs::path& dir) {
     (IsQuantWeightFile(path) ? quantized : others).push_back(path);
   }
   if (quantized.empty() && others.empty()) {
-    throw UserError("{}: holds no .safetensors file, so there is nothing to convert. Give the folder that the quantizer "
-                    "wrote.",
-                    dir.string());
+    throw UserError(
+        "{}: holds no .safetensors file, so there is nothing to convert. Give the folder that the "
+        "quantizer "
+        "wrote.",
+        dir.string());
   }
   if (!quantized.empty() && !others.empty()) {
-    throw UserError("{}: holds {} beside the quantized weights ({}), and engines would read both. Move the float weights "
-                    "out of this folder and run the command again.",
-                    dir.string(), others[0].filename().string(), quantized[0].filename().string());
+    throw UserError(
+        "{}: holds {} beside the quantized weights ({}), and engines would read both. Move the "
+        "float weights "
+        "out of this folder and run the command again.",
+        dir.string(), others[0].filename().string(), quantized[0].filename().string());
   }
   return quantized.empty() ? others : quantized;
 }
@@ -54,8 +59,10 @@ const SourceTensor* SourceModule::Find(std::string_view suffix) const {
 const SourceTensor& SourceModule::Get(std::string_view suffix) const {
   const SourceTensor* tensor = Find(suffix);
   if (tensor == nullptr) {
-    throw FormatError("{}.{}: this tensor is missing, although the linear is quantized. Quantize the model again.", name,
-                      suffix);
+    throw FormatError(
+        "{}.{}: this tensor is missing, although the linear is quantized. Quantize the model "
+        "again.",
+        name, suffix);
   }
   return *tensor;
 }
@@ -78,10 +85,12 @@ void SourceFolder::OpenWeights() {
     for (const TensorInfo& info : file->tensors()) {
       const auto [it, fresh] = tensors_.try_emplace(info.name, SourceTensor{file.get(), &info});
       if (!fresh) {
-        throw UserError("{}: tensor {} is in {} and in {}. Keep the files of one run only: move the others away and run "
-                        "the command again.",
-                        dir_.string(), info.name, it->second.file->path().filename().string(),
-                        path.filename().string());
+        throw UserError(
+            "{}: tensor {} is in {} and in {}. Keep the files of one run only: move the others "
+            "away and run "
+            "the command again.",
+            dir_.string(), info.name, it->second.file->path().filename().string(),
+            path.filename().string());
       }
     }
     files_.push_back(std::move(file));
@@ -92,13 +101,16 @@ void SourceFolder::ReadConfig(const fs::path& fallback) {
   config_path_ = dir_ / "config.json";
   if (!fs::exists(config_path_) && !fallback.empty()) config_path_ = fallback / "config.json";
   if (!fs::exists(config_path_)) {
-    throw UserError("{}: config.json is missing. Copy it from the float model, or name that model with --original-dir.",
-                    dir_.string());
+    throw UserError(
+        "{}: config.json is missing. Copy it from the float model, or name that model with "
+        "--original-dir.",
+        dir_.string());
   }
   config_text_ = ReadFile(config_path_, kMaxJsonBytes);
   const JsonValue config = ParseJson(config_text_, config_path_.string());
   if (!config.IsObject()) {
-    throw FormatError("{}: is no JSON object. Copy config.json from the float model.", config_path_.string());
+    throw FormatError("{}: is no JSON object. Copy config.json from the float model.",
+                      config_path_.string());
   }
   static const JsonValue kNone;
   const JsonValue* text = config.Find("text_config");
@@ -114,7 +126,8 @@ void SourceFolder::ReadConfig(const fs::path& fallback) {
   config_ties_ = tie != nullptr && tie->boolean;
   for (const JsonValue* object : {&config, text}) {
     const JsonValue* quantization = object->Find("quantization_config");
-    if (quantization != nullptr && quant_method_.empty()) quant_method_ = StringMember(*quantization, "quant_method");
+    if (quantization != nullptr && quant_method_.empty())
+      quant_method_ = StringMember(*quantization, "quant_method");
   }
 }
 
@@ -148,9 +161,11 @@ void SourceFolder::GroupModules() {
     const auto found = tensors_.find(tensor);
     if (found == tensors_.end()) {
       if (tensor == "lm_head.weight" && config_ties_) continue;
-      throw FormatError("{}: lists {}, but no weight file has this tensor. The folder is incomplete: copy it again or "
-                        "quantize again.",
-                        (dir_ / description_->file_name).string(), tensor);
+      throw FormatError(
+          "{}: lists {}, but no weight file has this tensor. The folder is incomplete: copy it "
+          "again or "
+          "quantize again.",
+          (dir_ / description_->file_name).string(), tensor);
     }
     module.tensors.emplace(SuffixOf(tensor), found->second);
     ++n_found;
@@ -159,8 +174,9 @@ void SourceFolder::GroupModules() {
   for (const auto& [name, tensor] : tensors_) {
     const SourceModule* module = FindModule(ModuleOf(name));
     if (module == nullptr || !module->Has(SuffixOf(name))) {
-      throw FormatError("{}: tensor {} has no label in {}. Is that the description of another model?",
-                        tensor.file->path().string(), name, description_->file_name);
+      throw FormatError(
+          "{}: tensor {} has no label in {}. Is that the description of another model?",
+          tensor.file->path().string(), name, description_->file_name);
     }
   }
 }
@@ -176,8 +192,10 @@ void SourceFolder::SetTypes() {
     const SourceTensor* weight = module.Find("weight");
     const bool codes = weight != nullptr && weight->info->dtype == DType::kI8;
     if (codes && weight->info->shape.size() != 2) {
-      throw FormatError("{}: tensor {}: int8 weight of shape {}; expected two dimensions. Quantize the model again.",
-                        weight->file->path().string(), weight->info->name, ShapeText(weight->info->shape));
+      throw FormatError(
+          "{}: tensor {}: int8 weight of shape {}; expected two dimensions. Quantize the model "
+          "again.",
+          weight->file->path().string(), weight->info->name, ShapeText(weight->info->shape));
     }
     if (codes) module.type = module.Has("input_scale") ? LinearType::kStatic : LinearType::kDynamic;
     for (const auto& [suffix, label] : module.labels) {
@@ -185,9 +203,11 @@ void SourceFolder::SetTypes() {
       const bool own_bias = suffix == "bias" && codes;
       if (is_float && !(codes && !label.empty() && !own_bias)) continue;
       if (own_bias || (codes && label == LinearTypeLabel(module.type))) continue;
-      throw UserError("{}: {}.{} is labelled {}. This version converts FLOAT, W8A8 and W8A8_DYNAMIC layers whose tensors "
-                      "agree with their label. Quantize the model again with ingot quantize.",
-                      dir_.string(), module.name, suffix, label.empty() ? "FLOAT" : label);
+      throw UserError(
+          "{}: {}.{} is labelled {}. This version converts FLOAT, W8A8 and W8A8_DYNAMIC layers "
+          "whose tensors "
+          "agree with their label. Quantize the model again with ingot quantize.",
+          dir_.string(), module.name, suffix, label.empty() ? "FLOAT" : label);
     }
   }
 }
@@ -204,7 +224,8 @@ void SourceFolder::DetectFormat() {
     i8_offset = i8_offset || offset->info->dtype == DType::kI8;
   }
   if (!any_codes) {
-    throw UserError("{}: is a float model, there is nothing to convert. Use ingot quantize.", dir_.string());
+    throw UserError("{}: is a float model, there is nothing to convert. Use ingot quantize.",
+                    dir_.string());
   }
   if (description_) {
     const bool v1 = files_[0]->path().filename().string().rfind("quant_model_weights", 0) == 0;
@@ -217,10 +238,12 @@ void SourceFolder::DetectFormat() {
     format_ = FolderFormat::kCompressedTensors;
     return;
   }
-  throw UserError("{}: holds int8 weights, but neither quant_model_description.json nor a compressed-tensors "
-                  "quantization_config in config.json says what they are. Copy the description file from where the folder "
-                  "came.",
-                  dir_.string());
+  throw UserError(
+      "{}: holds int8 weights, but neither quant_model_description.json nor a compressed-tensors "
+      "quantization_config in config.json says what they are. Copy the description file from where "
+      "the folder "
+      "came.",
+      dir_.string());
 }
 
 }  // namespace ingot

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A quantized folder opened for conversion: its weight files, its tensors grouped into modules with their labels, and the
-// few facts of config.json that a conversion needs. Unlike ModelReader it takes a folder whose index is missing or still
-// the float model's, because that is what the original quantizer leaves.
+// A quantized folder opened for conversion: its weight files, its tensors grouped into modules with
+// their labels, and the few facts of config.json that a conversion needs. Unlike ModelReader it
+// takes a folder whose index is missing or still the float model's, because that is what the
+// original quantizer leaves.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,8 @@ struct SourceTensor {
 struct SourceModule {
   std::string name;  // "model.language_model.layers.0.mlp.up_proj"
   LinearType type = LinearType::kFloat;
-  // Suffixes in description order with their labels; a label without a tensor (lm_head of a tied model) has no entry below.
+  // Suffixes in description order with their labels; a label without a tensor (lm_head of a tied
+  // model) has no entry below.
   std::vector<std::pair<std::string, std::string>> labels;
   std::map<std::string, SourceTensor, std::less<>> tensors;
 
@@ -46,9 +48,11 @@ struct SourceModule {
 
 class SourceFolder {
  public:
-  // `fallback_config`: folder whose config.json is used when `dir` has none. Errors: UserError (nothing to convert, two sets
-  // of weights, two copies of a tensor), FormatError (damaged files, labels and tensors that do not match).
-  explicit SourceFolder(const std::filesystem::path& dir, const std::filesystem::path& fallback_config = {});
+  // `fallback_config`: folder whose config.json is used when `dir` has none. Errors: UserError
+  // (nothing to convert, two sets of weights, two copies of a tensor), FormatError (damaged files,
+  // labels and tensors that do not match).
+  explicit SourceFolder(const std::filesystem::path& dir,
+                        const std::filesystem::path& fallback_config = {});
 
   const std::filesystem::path& dir() const { return dir_; }
   FolderFormat format() const { return format_; }

@@ -32,23 +32,27 @@ uint32_t HashOf(const std::string& text) {
   return hash;
 }
 
-RoundedLinear RoundLinear(const TensorView& weight, const std::vector<float>& bias, const std::string& site, DType scale_dtype,
-                          bool bias_inside, double factor) {
+RoundedLinear RoundLinear(const TensorView& weight, const std::vector<float>& bias,
+                          const std::string& site, DType scale_dtype, bool bias_inside,
+                          double factor) {
   const int64_t rows = weight.shape[0], cols = weight.shape[1];
-  RoundedLinear linear{Tensor(DType::kI8, {rows, cols}), Tensor(scale_dtype, {rows, 1}), Tensor(DType::kF32, {rows}),
-                       Tensor(DType::kI32, {rows})};
+  RoundedLinear linear{Tensor(DType::kI8, {rows, cols}), Tensor(scale_dtype, {rows, 1}),
+                       Tensor(DType::kF32, {rows}), Tensor(DType::kI32, {rows})};
   const uint32_t hash = HashOf(site);
   linear.s_x = 0.015625f * (1.0f + static_cast<float>(hash % 64) / 64.0f);
   linear.z = static_cast<float>(static_cast<int>(hash / 64 % 41) - 20);
   std::vector<float> scales;
   const std::vector<float> values = ToFloats(weight);
   for (int64_t row = 0; row < rows; ++row) {
-    const auto at = [&](int64_t col) { return static_cast<float>(values[row * cols + col] * factor); };
+    const auto at = [&](int64_t col) {
+      return static_cast<float>(values[row * cols + col] * factor);
+    };
     float amax = 0;
     for (int64_t col = 0; col < cols; ++col) amax = std::max(amax, std::abs(at(col)));
     const float s_w = std::max(NearestIn(scale_dtype, amax / 127), 0x1p-23f);
     for (int64_t col = 0; col < cols; ++col) {
-      linear.codes.As<int8_t>()[row * cols + col] = static_cast<int8_t>(std::clamp(Rne(at(col) / s_w), -127.0f, 127.0f));
+      linear.codes.As<int8_t>()[row * cols + col] =
+          static_cast<int8_t>(std::clamp(Rne(at(col) / s_w), -127.0f, 127.0f));
     }
     scales.push_back(s_w);
   }
@@ -58,8 +62,8 @@ RoundedLinear RoundLinear(const TensorView& weight, const std::vector<float>& bi
   for (int64_t row = 0; row < rows; ++row) {
     const float deq = linear.s_x * scales[row];
     linear.deq_f32.As<float>()[row] = deq;
-    linear.quant_bias.As<int32_t>()[row] =
-        QuantBiasOf(sums[row], deq, bias_inside && !bias.empty() ? std::optional(bias[row]) : std::nullopt);
+    linear.quant_bias.As<int32_t>()[row] = QuantBiasOf(
+        sums[row], deq, bias_inside && !bias.empty() ? std::optional(bias[row]) : std::nullopt);
   }
   return linear;
 }
@@ -72,7 +76,9 @@ Tensor Repeat(float value, const LayoutTensor& out) {
   return tensor;
 }
 
-Tensor Cast(const TensorView& view, DType dtype) { return FromFloats(ToFloats(view), dtype, view.shape); }
+Tensor Cast(const TensorView& view, DType dtype) {
+  return FromFloats(ToFloats(view), dtype, view.shape);
+}
 
 Tensor TensorFor(const LayoutTensor& out, const RoundedLinear& linear, const TensorView* bias) {
   const std::string suffix = SuffixOf(out.name);
@@ -86,7 +92,8 @@ Tensor TensorFor(const LayoutTensor& out, const RoundedLinear& linear, const Ten
   return EncodeDeqScale(linear.deq_f32.As<float>(), out.dtype);
 }
 
-void WriteFolder(const fs::path& dir, const FolderLayout& layout, const std::vector<LayoutTensor>& tensors,
+void WriteFolder(const fs::path& dir, const FolderLayout& layout,
+                 const std::vector<LayoutTensor>& tensors,
                  const std::function<Tensor(const LayoutTensor&)>& make) {
   const auto labels = Labels(tensors);
   const std::string type = ModelQuantType(labels);
@@ -99,7 +106,8 @@ void WriteFolder(const fs::path& dir, const FolderLayout& layout, const std::vec
   if (const auto style = DescriptionStyleOf(layout.target)) {
     Spill(dir / kDescriptionName, QuantDescriptionJson(type, labels, *style));
   }
-  if (const auto index = IndexName(layout, shards, type)) Spill(dir / *index, IndexText(layout, shards));
+  if (const auto index = IndexName(layout, shards, type))
+    Spill(dir / *index, IndexText(layout, shards));
 }
 
 }  // namespace
@@ -147,17 +155,20 @@ std::map<std::string, std::string> Contents(const fs::path& dir) {
 
 fs::path GoldenOriginal() { return kGoldens / "inputs/s_untied"; }
 
-// The recorded file without its float tensors, and those from the checkpoint: the original loads them in float16.
+// The recorded file without its float tensors, and those from the checkpoint: the original loads
+// them in float16.
 void WriteGoldenV0(const fs::path& dir) {
   fs::create_directories(dir);
   const std::string name = "quant_model_weight_w8a8.safetensors";
   for (const auto& entry : fs::directory_iterator(GoldenOriginal())) {
     const fs::path& path = entry.path();
-    if (path.extension() == ".json" && path.filename() != "config.json") fs::copy(path, dir / path.filename());
+    if (path.extension() == ".json" && path.filename() != "config.json")
+      fs::copy(path, dir / path.filename());
   }
   fs::copy(kGoldens / "v0/config.json", dir / "config.json");
   fs::copy(kGoldens / "v0/quant_model_description.json", dir / "quant_model_description.json");
-  const SafetensorsFile quantized(kGoldens / "v0" / name), original(GoldenOriginal() / "model.safetensors");
+  const SafetensorsFile quantized(kGoldens / "v0" / name),
+      original(GoldenOriginal() / "model.safetensors");
   Tensors tensors;
   for (const TensorInfo& info : quantized.tensors()) {
     Tensor tensor(info.dtype, info.shape);
@@ -165,12 +176,14 @@ void WriteGoldenV0(const fs::path& dir) {
     tensors.emplace(info.name, std::move(tensor));
   }
   for (const TensorInfo& info : original.tensors()) {
-    if (tensors.count(info.name) == 0) tensors.emplace(info.name, Cast(original.View(info), DType::kF16));
+    if (tensors.count(info.name) == 0)
+      tensors.emplace(info.name, Cast(original.View(info), DType::kF16));
   }
   WriteTensors(dir / name, tensors);
 }
 
-void QuantizeForTest(const fs::path& model, const fs::path& dir, FolderLayout layout, const QuantizeOptions& options) {
+void QuantizeForTest(const fs::path& model, const fs::path& dir, FolderLayout layout,
+                     const QuantizeOptions& options) {
   fs::create_directories(dir);
   const ModelReader reader(model);
   layout.options.ct_dynamic = options.dynamic;
@@ -181,21 +194,25 @@ void QuantizeForTest(const fs::path& model, const fs::path& dir, FolderLayout la
     if (!text && !(vision && options.vision)) return LinearType::kFloat;
     return options.dynamic ? LinearType::kDynamic : LinearType::kStatic;
   };
-  const auto tensors = FolderTensors(layout, reader.config(), reader.tied(), type_of,
-                                     [&](const std::string& name) { return reader.View(name).dtype; });
+  const auto tensors =
+      FolderTensors(layout, reader.config(), reader.tied(), type_of,
+                    [&](const std::string& name) { return reader.View(name).dtype; });
   std::map<std::string, RoundedLinear> linears;
   for (const LinearSpec& linear : LinearTable(reader.config())) {
     if (type_of(linear) == LinearType::kFloat) continue;
-    const std::vector<float> bias = linear.bias ? ToFloats(reader.View(linear.module + ".bias")) : std::vector<float>();
+    const std::vector<float> bias =
+        linear.bias ? ToFloats(reader.View(linear.module + ".bias")) : std::vector<float>();
     // The stored scale is 16 bit wide in every layout that has one.
-    linears.emplace(linear.module, RoundLinear(reader.View(linear.module + ".weight"), bias, linear.site,
-                                               layout.options.run_dtype, QuantBiasHoldsBias(layout), options.weight_factor));
+    linears.emplace(linear.module, RoundLinear(reader.View(linear.module + ".weight"), bias,
+                                               linear.site, layout.options.run_dtype,
+                                               QuantBiasHoldsBias(layout), options.weight_factor));
   }
   WriteFolder(dir, layout, tensors, [&](const LayoutTensor& out) {
     const auto it = linears.find(ModuleOf(out.name));
     if (it == linears.end()) {
       const bool head = out.name == "lm_head.weight" && !reader.Has(out.name);
-      return Cast(reader.View(head ? "model.language_model.embed_tokens.weight" : out.name), out.dtype);
+      return Cast(reader.View(head ? "model.language_model.embed_tokens.weight" : out.name),
+                  out.dtype);
     }
     const std::string bias_name = it->first + ".bias";
     if (!reader.Has(bias_name)) return TensorFor(out, it->second, nullptr);
@@ -242,7 +259,8 @@ const std::vector<std::pair<std::string, Shape>>& OldStyleTable() {
 }
 
 bool OldStyleQuantized(const std::string& module) {
-  for (const char* name : {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "attn.qkv"}) {
+  for (const char* name :
+       {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "attn.qkv"}) {
     if (module.ends_with(name)) return true;
   }
   return false;
@@ -258,7 +276,8 @@ void WriteOldStyleModel(const fs::path& dir) {
     std::vector<float> values(static_cast<size_t>(NumElements(shape)));
     for (float& value : values) {
       state = 1664525u * state + 1013904223u;
-      value = (static_cast<float>(state >> 8) / 16777216.0f - 0.5f) * (name.ends_with("bias") ? 2.0f : 0.2f);
+      value = (static_cast<float>(state >> 8) / 16777216.0f - 0.5f) *
+              (name.ends_with("bias") ? 2.0f : 0.2f);
     }
     tensors.emplace(name, FromFloats(values, DType::kBF16, shape));
   }
@@ -286,10 +305,14 @@ void QuantizeOldStyle(const fs::path& model, const fs::path& dir) {
     spec.out = shape[0];
     spec.in = shape[1];
     spec.bias = file.Find(module + ".bias") != nullptr;
-    for (const LayoutTensor& row : LinearTensors(layout, spec, LinearType::kStatic, DType::kBF16)) tensors.push_back(row);
-    const std::vector<float> bias = spec.bias ? ToFloats(file.View(module + ".bias")) : std::vector<float>();
-    const bool shared = module.find("self_attn") != std::string::npos && !module.ends_with("o_proj");
-    linears.emplace(module, RoundLinear(file.View(name), bias, shared ? "qkv" : module, DType::kBF16, true, 1.0));
+    for (const LayoutTensor& row : LinearTensors(layout, spec, LinearType::kStatic, DType::kBF16))
+      tensors.push_back(row);
+    const std::vector<float> bias =
+        spec.bias ? ToFloats(file.View(module + ".bias")) : std::vector<float>();
+    const bool shared =
+        module.find("self_attn") != std::string::npos && !module.ends_with("o_proj");
+    linears.emplace(module, RoundLinear(file.View(name), bias, shared ? "qkv" : module,
+                                        DType::kBF16, true, 1.0));
   }
   WriteFolder(dir, layout, tensors, [&](const LayoutTensor& out) {
     const auto it = linears.find(ModuleOf(out.name));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Folders for the tests of convert and check: the original quantizer's own (rebuilt from recorded tensors), small models
-// quantized by plain rounding into any layout, and edits of both.
+// Folders for the tests of convert and check: the original quantizer's own (rebuilt from recorded
+// tensors), small models quantized by plain rounding into any layout, and edits of both.
 #pragma once
 
 #include <filesystem>
@@ -35,21 +35,24 @@ void Spill(const std::filesystem::path& path, const std::string& content);
 // Every file of the folder (not of subfolders) with its content.
 std::map<std::string, std::string> Contents(const std::filesystem::path& dir);
 
-// The float model and the folder that the original quantizer (V0) made of it, complete and byte for byte.
+// The float model and the folder that the original quantizer (V0) made of it, complete and byte for
+// byte.
 std::filesystem::path GoldenOriginal();
 void WriteGoldenV0(const std::filesystem::path& dir);
 
 struct QuantizeOptions {
-  bool vision = false;         // also the vision tower's qkv, proj and fc1 (they have biases)
+  bool vision = false;  // also the vision tower's qkv, proj and fc1 (they have biases)
   bool dynamic = false;
   double weight_factor = 1.0;  // scales the weights first (small ones make small scales)
 };
 // Plain rounding with made-up activation scales that F16 and BF16 hold exactly.
-void QuantizeForTest(const std::filesystem::path& model, const std::filesystem::path& dir, FolderLayout layout,
-                     const QuantizeOptions& options = {});
-// A float model of the Qwen2.5-VL family by its names: biases on q, k, v, old module names. One layer, one vision block.
+void QuantizeForTest(const std::filesystem::path& model, const std::filesystem::path& dir,
+                     FolderLayout layout, const QuantizeOptions& options = {});
+// A float model of the Qwen2.5-VL family by its names: biases on q, k, v, old module names. One
+// layer, one vision block.
 void WriteOldStyleModel(const std::filesystem::path& dir);
-// It quantized as the original tool does (V0, bfloat16): text q, k, v, o, gate, up and vision attn.qkv.
+// It quantized as the original tool does (V0, bfloat16): text q, k, v, o, gate, up and vision
+// attn.qkv.
 void QuantizeOldStyle(const std::filesystem::path& model, const std::filesystem::path& dir);
 
 using Tensors = std::map<std::string, Tensor>;

@@ -337,7 +337,7 @@ void LinearChecker::Summarize() {
   if (totals_.coarse_rows > 0) {
     const double share =
         100.0 * static_cast<double>(totals_.coarse_rows) / static_cast<double>(totals_.rows);
-    findings_->Add({12, share > 20 ? Severity::kWarning : Severity::kNote, folder_.dir.string(),
+    findings_->Add({12, share > 50 ? Severity::kWarning : Severity::kNote, folder_.dir.string(),
                     fmt::format("{} of {} rows ({:.1f} %) do not reach the code 126",
                                 totals_.coarse_rows, totals_.rows, share),
                     "part of the 8 bits is unused there",

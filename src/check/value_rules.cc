@@ -178,16 +178,19 @@ void SourceChecker::CheckFloat(const std::string& name, const CheckedTensor& sou
        usual ? "Compare the answers: ingot compare." : ""});
 }
 
-// Half a step, plus what rounding the quotient and the scale to 16 bits adds (see
-// docs/formats/ascend-v0.md).
+// Half a step, plus what 16 bits add: a quotient rounded before it became a code (up to 1/32 step
+// in F16, 1/4 in BF16), and a scale that was rounded when it was stored, which the largest codes
+// feel most (127 half units in the last place).
 double SourceChecker::Limit(const LinearNumbers& linear, float s_w) const {
   if (linear.weight_scale.empty())
     return 1.2;  // s_w comes from deq_scale and a rounded input_scale
-  // Where F16 is subnormal the scale itself is off by up to half a step of 2^-24, which the largest
-  // codes feel most.
-  if (RoundToF16(s_w) == s_w) return 0.6 + (s_w < 0x1p-14f ? 128 * 0x1p-25 / s_w : 0.0);
-  if (RoundToBf16(s_w) == s_w) return 0.8;
-  return 0.51;
+  const DType stored = linear.module->Find("weight_scale")->dtype();
+  if (stored == DType::kBF16) return 0.55 + 127 * 0x1p-8;
+  if (stored == DType::kF16)
+    return 0.55 + 128 * std::max(0x1p-11, 0x1p-25 / static_cast<double>(s_w));
+  return RoundToBf16(s_w) == s_w  ? 0.8
+         : RoundToF16(s_w) == s_w ? 0.55
+                                  : 0.51;  // 16-bit scales, widened
 }
 
 // Rule 19: per row, the largest |s_w * Wq - W| in units of s_w.

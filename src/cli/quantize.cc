@@ -117,6 +117,8 @@ QuantizeOptions RunOptions(const Options& options, const QuantPlan& plan, const 
   if (act_method < 1 || act_method > 3) throw UserError("--act-method {}: expected 1, 2 or 3.", act_method);
   run.calibration.act_method = static_cast<V0ActMethod>(act_method);
   run.calibration.search_range = !options.Flag("--no-range-search");
+  run.calibration.search_weights = !options.Flag("--no-weight-search");
+  run.with_answers = plan.method == Method::kBalanced && !options.Flag("--no-answers");
   run.skip_bad_samples = options.Flag("--skip-bad-images");
   run.prompt.decode.alpha = AlphaPolicy::kDrop;  // as the original tool; docs/design
   run.prompt.limits.min_pixels = options.Integer("--min-pixels");
@@ -250,6 +252,8 @@ std::vector<Option> QuantizeTable() {
        .help = "What is asked about each picture of a folder."},
       {.name = "--max-samples", .kind = Kind::kInteger, .value_name = "N", .default_text = "0",
        .help = "Use the first N samples; 0 = all."},
+      {.name = "--no-answers", .kind = Kind::kFlag,
+       .help = "Method balanced: calibrate on the questions alone, not on the reference answers behind them."},
       {.name = "--skip-bad-images", .kind = Kind::kFlag,
        .help = "Leave out samples whose pictures cannot be read; they are listed in the report."},
       {.name = "--target", .kind = Kind::kChoice,
@@ -272,6 +276,8 @@ std::vector<Option> QuantizeTable() {
       {.name = "--precision", .kind = Kind::kChoice, .default_text = "f32",
        .help = "Arithmetic of the calibration forward.", .choices = {"f32", "bf16"}},
       {.name = "--no-range-search", .kind = Kind::kFlag, .help = "Method balanced: take the exact extremes as ranges."},
+      {.name = "--no-weight-search", .kind = Kind::kFlag,
+       .help = "Method balanced: give the largest weight of each row the code 127 instead of trying a few scales."},
       {.name = "--shard-size", .kind = Kind::kBytes, .value_name = "SIZE", .help = "Cut the weights into files of this size."},
       {.name = "--min-pixels", .kind = Kind::kInteger, .value_name = "N", .default_text = "0",
        .help = "Smallest picture area after resizing; 0 = as the model says."},

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
 #include "base/numeric.h"
 #include "quant/folder_writer.h"
 #include "quant/v0_rounding.h"
+#include "quant/weight_search.h"
 
 namespace ingot {
 namespace {
@@ -85,7 +87,8 @@ BlockReport BlockCalibrator::Calibrate(const BlockJob& job) const {
   return plan_.method == Method::kBalanced ? CalibrateBalanced(job, sites) : CalibrateV0(job, sites);
 }
 
-QuantizedLinear BlockCalibrator::Quantize(const Linear& linear, const ActivationParams& params) const {
+QuantizedLinear BlockCalibrator::Quantize(const Linear& linear, const ActivationParams& params,
+                                          const SearchRows* rows) const {
   const bool is_static = TypeOf(linear) == LinearType::kStatic;
   const TensorInfo* bias_info = reader_.Find(linear.module + ".bias");
   TensorView bias_view;
@@ -96,8 +99,8 @@ QuantizedLinear BlockCalibrator::Quantize(const Linear& linear, const Activation
     return is_static ? V0QuantizeStatic(weight, bias, params, kV0Type, linear.module)
                      : V0QuantizeDynamic(weight, bias, kV0Type, linear.module);
   }
-  return is_static ? QuantizeStatic(weight, bias, params, rules_, linear.module)
-                   : QuantizeDynamic(weight, bias, rules_, linear.module);
+  return is_static ? QuantizeStatic(weight, bias, params, rules_, linear.module, rows)
+                   : QuantizeDynamic(weight, bias, rules_, linear.module, rows);
 }
 
 void BlockCalibrator::Finish(const BlockJob& job, const Linear& original, const QuantizedLinear& quantized,
@@ -158,8 +161,13 @@ BlockReport BlockCalibrator::CalibrateBalanced(const BlockJob& job, Sites& sites
   }
   for (Linear* linear : job.linears) {
     if (TypeOf(*linear) == LinearType::kFloat) continue;
-    const QuantizedLinear quantized = Quantize(*linear, params[linear->site]);
-    Finish(job, *linear, quantized, &sites.at(linear->site), &report);
+    const Site& site = sites.at(linear->site);
+    const auto chosen = params.find(linear->site);
+    const ActivationParams input = chosen != params.end() ? chosen->second : ActivationParams{};
+    std::optional<SearchRows> rows;
+    if (options_.search_weights) rows = MakeSearchRows(site.statistics, site.balanced ? &input : nullptr);
+    const QuantizedLinear quantized = Quantize(*linear, input, rows ? &*rows : nullptr);
+    Finish(job, *linear, quantized, &site, &report);
     *linear = Executable(*linear, quantized);
   }
   const RunContext plain{.precision = options_.precision, .observe = {}, .hook = {}};
@@ -207,7 +215,7 @@ BlockReport BlockCalibrator::CalibrateV0(const BlockJob& job, Sites& sites) cons
   for (const Linear& original : originals) {
     if (TypeOf(original) == LinearType::kFloat) continue;
     const Site& site = sites.at(original.site);
-    const QuantizedLinear quantized = Quantize(original, site.v0 ? site.v0->Params() : ActivationParams{});
+    const QuantizedLinear quantized = Quantize(original, site.v0 ? site.v0->Params() : ActivationParams{}, nullptr);
     Finish(job, original, quantized, &site, &report);
   }
   return report;
@@ -218,7 +226,7 @@ BlockReport BlockCalibrator::QuantizeWithoutData(const BlockJob& job) const {
   for (const Linear* linear : job.linears) {
     SpecOf(*linear);
     if (TypeOf(*linear) == LinearType::kFloat) continue;
-    Finish(job, *linear, Quantize(*linear, {}), nullptr, &report);
+    Finish(job, *linear, Quantize(*linear, {}, nullptr), nullptr, &report);
   }
   return report;
 }

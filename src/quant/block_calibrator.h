@@ -25,6 +25,7 @@ struct CalibrationOptions {
   Precision precision = Precision::kF32;
   V0ActMethod act_method = V0ActMethod::kHistogram;  // method v0
   bool search_range = true;                          // method balanced: false = exact extremes
+  bool search_weights = true;                        // method balanced: false = the largest weight gets code 127
 };
 
 // A block as the calibrator sees it.
@@ -62,7 +63,7 @@ class BlockCalibrator {
   Sites MakeSites(const BlockJob& job) const;
   BlockReport CalibrateBalanced(const BlockJob& job, Sites& sites) const;
   BlockReport CalibrateV0(const BlockJob& job, Sites& sites) const;
-  QuantizedLinear Quantize(const Linear& linear, const ActivationParams& params) const;
+  QuantizedLinear Quantize(const Linear& linear, const ActivationParams& params, const SearchRows* rows) const;
   void Finish(const BlockJob& job, const Linear& original, const QuantizedLinear& quantized,
               const Site* site, BlockReport* report) const;
   Linear Executable(const Linear& original, const QuantizedLinear& quantized) const;

@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "base/numeric.h"
 #include "base/thread_pool.h"
 #include "checkpoint/w8a8_arithmetic.h"
+#include "quant/weight_search.h"
 
 namespace ingot {
 namespace {
@@ -68,6 +70,16 @@ void RoundRows(const TensorView& weight, std::string_view name, QuantizedLinear*
       }
     }
   });
+}
+
+// The code that the largest magnitude of each row gets: 127, or what the search on sample rows finds.
+std::vector<float> LargestCodes(const TensorView& weight, std::string_view name, const SearchRows* rows,
+                                const WeightScaleFn& scale_of) {
+  if (rows == nullptr) return std::vector<float>(static_cast<size_t>(weight.shape[0]), 127.0f);
+  if (rows->in != weight.shape[1]) {
+    throw InternalError("{}: weight {} and sample rows of {} values", name, ShapeText(weight.shape), rows->in);
+  }
+  return SearchLargestCodes(weight, *rows, scale_of);
 }
 
 constexpr size_t kLanes = 16;
@@ -196,30 +208,41 @@ void RequireFinite(std::span<const float> values, std::string_view name, int64_t
 }
 
 QuantizedLinear QuantizeDynamic(const TensorView& weight, const TensorView* bias,
-                                const RuntimeRules& rules, std::string_view name) {
+                                const RuntimeRules& rules, std::string_view name,
+                                const SearchRows* rows) {
   QuantizedLinear q = Prepare(weight, bias, LinearType::kDynamic, name);
-  RoundRows(weight, name, &q, [&](size_t, float amax) {
-    return WeightScaleOnGrid(std::max(amax / 127.0f, kSmallestScale), rules.dynamic_weight_scale);
-  });
+  const auto scale_of = [&](size_t, float amax, float code) {
+    return WeightScaleOnGrid(std::max(amax / code, kSmallestScale), rules.dynamic_weight_scale);
+  };
+  const std::vector<float> codes = LargestCodes(weight, name, rows, scale_of);
+  RoundRows(weight, name, &q, [&](size_t n, float amax) { return scale_of(n, amax, codes[n]); });
   return q;
 }
 
 QuantizedLinear QuantizeStatic(const TensorView& weight, const TensorView* bias,
                                const ActivationParams& params, const RuntimeRules& rules,
-                               std::string_view name) {
+                               std::string_view name, const SearchRows* rows) {
   QuantizedLinear q = Prepare(weight, bias, LinearType::kStatic, name);
   q.input = params;
   q.deq.resize(static_cast<size_t>(q.out));
   q.quant_bias.resize(static_cast<size_t>(q.out));
   const bool folded = rules.bias_in_quant_bias && !q.bias.empty();
   const float s_x = params.effective_scale;
-  RoundRows(weight, name, &q, [&](size_t n, float amax) {
-    float s_w = std::max(amax / 127.0f, kSmallestScale);
+  const auto deq_of = [&](size_t n, float amax, float code) {
+    float s_w = std::max(amax / code, kSmallestScale);
     // A bias on a row of (nearly) zero weights must not drive its code out of int32.
     if (folded) s_w = std::max(s_w, std::abs(q.bias[n]) / kLargestBiasCode / s_x);
     if (rules.deq == DeqGrid::kF32) s_w = WeightScaleOnGrid(s_w, rules.static_weight_scale);
-    q.deq[n] = DeqOnGrid(s_x * s_w, amax, s_x, rules.deq);
-    return rules.deq == DeqGrid::kF32 ? s_w : q.deq[n] / s_x;
+    return std::pair(DeqOnGrid(s_x * s_w, amax, s_x, rules.deq), s_w);
+  };
+  const auto scale_of = [&](size_t n, float amax, float code) {
+    const auto [deq, s_w] = deq_of(n, amax, code);
+    return rules.deq == DeqGrid::kF32 ? s_w : deq / s_x;
+  };
+  const std::vector<float> codes = LargestCodes(weight, name, rows, scale_of);
+  RoundRows(weight, name, &q, [&](size_t n, float amax) {
+    q.deq[n] = deq_of(n, amax, codes[n]).first;
+    return scale_of(n, amax, codes[n]);
   });
   const std::vector<double> sums =
       WeightedSums(q.codes, q.out, q.in, std::span<const float>(&params.offset, 1));

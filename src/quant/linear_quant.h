@@ -17,6 +17,8 @@
 
 namespace ingot {
 
+struct SearchRows;  // quant/weight_search.h
+
 struct QuantizedLinear {
   LinearType type = LinearType::kStatic;
   int64_t out = 0, in = 0;
@@ -29,13 +31,17 @@ struct QuantizedLinear {
 };
 
 // weight: [out, in] float; bias: [out] or null. Codes are rne(W / s_w) in float32, clamped to
-// +-127. Errors: FormatError naming `name` when a weight or bias is NaN or infinite.
+// +-127. s_w gives the largest weight of a row the code 127, or with `rows` the code between 125.6
+// and 127.4 whose outputs on these rows are nearest (weight_search.h).
+// Errors: FormatError naming `name` when a weight or bias is NaN or infinite.
 QuantizedLinear QuantizeStatic(const TensorView& weight, const TensorView* bias,
                                const ActivationParams& params, const RuntimeRules& rules,
-                               std::string_view name = "weight");
+                               std::string_view name = "weight",
+                               const SearchRows* rows = nullptr);
 // Per-token activations at run time: codes and weight_scale only.
 QuantizedLinear QuantizeDynamic(const TensorView& weight, const TensorView* bias,
-                                const RuntimeRules& rules, std::string_view name = "weight");
+                                const RuntimeRules& rules, std::string_view name = "weight",
+                                const SearchRows* rows = nullptr);
 
 // FormatError naming `name` and the row unless all values are finite.
 void RequireFinite(std::span<const float> values, std::string_view name, int64_t row);

@@ -176,7 +176,8 @@ class QuantizeRun {
 
   void PrepareSample(const PromptBuilder& builder, const VisionPatchEmbed& patch_embed, const Sample& sample) {
     try {
-      const PreparedPrompt prompt = builder.Build(sample.conversation);
+      PreparedPrompt prompt = builder.Build(sample.conversation);
+      if (options_.with_answers && !sample.answers.empty()) AppendAnswer(builder, sample.answers.front(), &prompt);
       Add(MakeSample(sample.id, prompt), AllPatches(prompt), patch_embed);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kUser && error.kind() != ErrorKind::kFormat) throw;
@@ -201,6 +202,13 @@ class QuantizeRun {
     for (const auto& [id, why] : bad_) LogWarning("calibration sample {}: {}", id, why);
     throw UserError("{}: {} of {} calibration samples cannot be used (listed above). Remove them, {}.", data_.description,
                     bad_.size(), data_.samples.size(), kRemedy);
+  }
+
+  // The reference answer follows the prompt, so that tokens as the model writes them are in the statistics too.
+  static void AppendAnswer(const PromptBuilder& builder, const std::string& answer, PreparedPrompt* prompt) {
+    const std::vector<int32_t> ids = builder.tokenizer().EncodeUser(answer);
+    prompt->ids.insert(prompt->ids.end(), ids.begin(), ids.end());
+    prompt->kinds.resize(prompt->ids.size(), TokenKind::kText);
   }
 
   void Add(CalibrationSample sample, const std::vector<float>& patches, const VisionPatchEmbed& patch_embed) {

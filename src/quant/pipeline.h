@@ -35,6 +35,7 @@ struct QuantizeOptions {
   bool skip_bad_samples =
       false;  // unreadable pictures are listed and left out instead of ending the run
   bool report_in_folder = true;  // ingot_quant_report.json (without times) goes into the folder
+  bool with_answers = false;          // calibrate on the reference answers of the samples too, where there are any
   std::string v0_torch_dtype;    // what the original's --torch_dtype would write into config.json
 };
 

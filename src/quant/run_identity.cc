@@ -60,16 +60,18 @@ std::string RunFingerprint(const ModelReader& reader, const QuantPlan& plan, con
   for (const auto& file : reader.files()) json["source"].push_back(FileIdentity(file->path()));
   json["config"] = FileIdentity(reader.dir() / "config.json");
   for (const Sample& sample : data.samples) {
-    json["samples"].push_back({sample.id, ConversationIdentity(sample.conversation)});
+    json["samples"].push_back({sample.id, ConversationIdentity(sample.conversation), sample.answers});
   }
   const PromptOptions& prompt = options.prompt;
   json["options"] = {options.shard_bytes,
                      options.skip_bad_samples,
                      options.report_in_folder,
+                     options.with_answers,
                      options.v0_torch_dtype,
                      static_cast<int>(options.calibration.precision),
                      static_cast<int>(options.calibration.act_method),
                      options.calibration.search_range,
+                     options.calibration.search_weights,
                      static_cast<int>(prompt.video_rule),
                      prompt.limits.max_tokens,
                      prompt.limits.min_pixels,

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weight scales by trial. Rounding a row with a slightly other scale rounds its weights in other directions; of a few scales
+// (all within half a step of the largest code, so every weight stays within half a step of its float value) the one is kept
+// whose outputs come nearest to the float outputs on sample rows of the site, text and vision counting equally. It finds
+// rounding errors that cancel along the directions that the inputs really have.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "quant/observer.h"
+#include "tensor/tensor.h"
+
+namespace ingot {
+
+// Inputs on which candidates are judged, per modality: [n_rows, in] as they are, and as the engine's codes represent them.
+struct SearchRows {
+  int64_t in = 0;
+  std::array<std::vector<float>, kModalities> exact, quantized;
+};
+// At most `max_rows` rows a modality, evenly taken from the samples. `params` null: codes with one scale per row (dynamic).
+SearchRows MakeSearchRows(const SiteStatistics& site, const ActivationParams* params, int64_t max_rows = 64);
+
+// The weight scale of row `row` with largest magnitude `amax` when that shall get the code `code` (as the target's grid
+// allows).
+using WeightScaleFn = std::function<float(size_t row, float amax, float code)>;
+
+// The best code for the largest magnitude of each row, 125.6 ... 127.4; 127 unless another is better. Same result for any
+// thread count.
+std::vector<float> SearchLargestCodes(const TensorView& weight, const SearchRows& rows, const WeightScaleFn& scale_of);
+
+}  // namespace ingot

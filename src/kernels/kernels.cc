@@ -32,7 +32,7 @@ const KernelTable& Avx512Table() {
 #endif
 
 const KernelTable* BestKernels() {
-  for (const char* name : {"avx512", "avx2"}) {
+  for (const char* name : {"avx512", "avx2", "i8mm", "dotprod", "neon"}) {
     if (const KernelTable* table = FindKernels(name)) return table;
   }
   return &ScalarKernels();
@@ -61,7 +61,15 @@ const KernelTable* FindKernels(std::string_view name) {
 #else
   if (name == "avx2" || name == "avx512") return nullptr;
 #endif
-  throw UserError("INGOT_ISA={}: unknown; expected scalar, avx2 or avx512.", name);
+#if defined(__aarch64__)
+  if (name == "neon" || name == "dotprod" || name == "i8mm") return FindArmKernels(name);
+#else
+  if (name == "neon" || name == "dotprod" || name == "i8mm") return nullptr;
+#endif
+  throw UserError(
+      "INGOT_ISA={}: unknown; expected scalar, avx2 or avx512 (x86-64), neon, dotprod or i8mm "
+      "(aarch64).",
+      name);
 }
 
 const KernelTable& Kernels() {

@@ -325,7 +325,11 @@ TEST_P(KernelsTest, NanIsNotSwallowed) {
   EXPECT_TRUE(std::isnan(x[20]));
 }
 
+#if defined(__aarch64__)
+INSTANTIATE_TEST_SUITE_P(Isa, KernelsTest, testing::Values("scalar", "neon", "dotprod", "i8mm"),
+#else
 INSTANTIATE_TEST_SUITE_P(Isa, KernelsTest, testing::Values("scalar", "avx2", "avx512"),
+#endif
                          [](const auto& isa) { return std::string(isa.param); });
 
 TEST(KernelDispatch, UnknownNameIsRefused) {

@@ -11,4 +11,11 @@ const KernelTable& Avx2Kernels();
 const KernelTable& Avx512Kernels();             // F, BW, DQ, VL, VNNI
 void AddAvx512Bf16Kernels(KernelTable* table);  // replaces matmul_bf16
 
+// aarch64: nullptr when the CPU lacks neon, dotprod or i8mm (arm/tables.cc builds these).
+const KernelTable* FindArmKernels(std::string_view name);
+const KernelTable& NeonKernels();
+void AddDotprodKernels(KernelTable* table);  // int8 products
+void AddI8mmKernels(KernelTable* table);     // int8 products
+void AddArmBf16Kernels(KernelTable* table);  // bfloat16 products
+
 }  // namespace ingot

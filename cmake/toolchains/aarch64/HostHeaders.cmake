@@ -1,0 +1,11 @@
+# ingot_host_headers(<folder of /usr/include> <a file that must be there>): links the folder into INGOT_HOST_HEADERS.
+set(INGOT_HOST_HEADERS ${CMAKE_BINARY_DIR}/host-headers)
+function(ingot_host_headers folder file)
+  if(NOT EXISTS /usr/include/${file})
+    message(FATAL_ERROR "/usr/include/${file} was not found. Run scripts/setup --aarch64.")
+  endif()
+  file(MAKE_DIRECTORY ${INGOT_HOST_HEADERS})
+  if(NOT EXISTS ${INGOT_HOST_HEADERS}/${folder})
+    file(CREATE_LINK /usr/include/${folder} ${INGOT_HOST_HEADERS}/${folder} SYMBOLIC)
+  endif()
+endfunction()

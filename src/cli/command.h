@@ -88,6 +88,7 @@ struct Command {
 // Each returns the one description of its subcommand, defined in src/cli/<name>.cc and listed in
 // registry.cc.
 const Command& AskCommand();
+const Command& BenchCommand();
 const Command& CheckCommand();
 const Command& CompareCommand();
 const Command& CompletionCommand();

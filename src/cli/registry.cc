@@ -34,6 +34,9 @@ const std::vector<const Command*>& AllCommands() {
 #ifdef INGOT_HAS_SYNTH
       &SynthCommand(),
 #endif
+#ifdef INGOT_HAS_BENCH
+      &BenchCommand(),
+#endif
       &CompletionCommand(), &VersionCommand(), &HelpCommand(),
   };
   return commands;

@@ -39,7 +39,7 @@ TEST(BalancedObserver, ErrorCountsByTheColumnsThatReadIt) {
   unread.Observe(x, text);
   read.Observe(x, text);
   const RangeResult a = unread.Params({}), b = read.Params({});
-  EXPECT_LT(a.params.scale, b.params.scale / 4);
+  EXPECT_LT(a.params.scale, b.params.scale / 3);
   EXPECT_EQ(unread.Params({}, false).params.scale, read.Params({}, false).params.scale);
 }
 

@@ -66,11 +66,16 @@ double SignalPower(std::span<const WeightedHistogram::Bin> bins) {
   return power;
 }
 
-double NoisePower(std::span<const WeightedHistogram::Bin> bins, const ActivationParams& params) {
+// Bins that lie beyond the end codes count `clip_weight` times.
+double NoisePower(std::span<const WeightedHistogram::Bin> bins, const ActivationParams& params,
+                  double clip_weight = 1.0) {
   const Levels levels(params);
+  const double lo = levels.low - 0.5, hi = levels.high + 0.5;
   double noise = 0;
   for (const auto& bin : bins) {
-    noise += bin.mass * MeanSquare(levels, bin.lo * levels.inverse, bin.hi * levels.inverse);
+    const double u = bin.lo * levels.inverse, v = bin.hi * levels.inverse;
+    const double weight = v < lo || u > hi ? clip_weight : 1.0;
+    noise += weight * bin.mass * MeanSquare(levels, u, v);
   }
   return noise * levels.square;
 }
@@ -112,6 +117,9 @@ class Search {
     Shrink(4, 0, 0);  // halvings of the range by steps of sqrt(2): down to 1/64
     Shrink(1, lo_step_, hi_step_);
     Climb();
+    for (size_t m = 0; m < kModalities; ++m) {  // what is reported is the plain ratio
+      result_.noise_to_signal[m] = NoiseToSignal(problem_.bins[m], result_.params);
+    }
     return result_;
   }
 
@@ -122,7 +130,9 @@ class Search {
   std::array<double, kModalities> Ratios(const ActivationParams& params) const {
     std::array<double, kModalities> ratios{};
     for (size_t m = 0; m < kModalities; ++m) {
-      if (power_[m] > 0) ratios[m] = NoisePower(problem_.bins[m], params) / power_[m];
+      if (power_[m] > 0) {
+        ratios[m] = NoisePower(problem_.bins[m], params, options_.clip_weight) / power_[m];
+      }
     }
     return ratios;
   }

@@ -127,11 +127,26 @@ TEST(RangeSearch, FullRangeContainsZeroAndTheExtremes) {
   }
 }
 
+// The more a clipped value counts, the wider the range, up to the full one.
+TEST(RangeSearch, ClipWeightWidensTheRange) {
+  const Values x = HeavyTail(40000, 6);
+  float before = 0;
+  for (const double weight : {1.0, 10.0, 100.0, 1e9}) {
+    const RangeResult result = SearchRange(ProblemOf(x, {}), {.clip_weight = weight});
+    EXPECT_GE(result.params.scale, before);
+    before = result.params.scale;
+  }
+  const RangeResult full = SearchRange(ProblemOf(x, {}), {.clip_weight = 1e9});
+  EXPECT_NEAR(full.params.scale, FullRangeParams(full.params.lo, full.params.hi, ScaleGrid::kF32, false).scale,
+              0.02f * full.params.scale);
+  EXPECT_NEAR(Db(full.noise_to_signal[0]), Db(full.full_range[0]), 0.5);
+}
+
 TEST(RangeSearch, ComesCloseToTheBestRange) {
   Values outlier = Gauss(40000, 1, 5);
   outlier[77] = 60;
   for (const Values& x : {Gauss(40000, 1, 4), HeavyTail(40000, 6), outlier}) {
-    const RangeResult result = SearchRange(ProblemOf(x, {}), {});
+    const RangeResult result = SearchRange(ProblemOf(x, {}), {.clip_weight = 1.0});
     const double found = DirectNoiseToSignal(x, result.params), best = BestDirect(x);
     EXPECT_GE(Db(found), Db(best) - 0.1);
     EXPECT_GE(Db(result.noise_to_signal[0]), Db(result.full_range[0]));

@@ -149,6 +149,7 @@ TEST(Runner, MeasuresWithLimitsAndFilters) {
   EXPECT_GT(ran, 3);
   EXPECT_EQ(figures.back().name, "two");
   EXPECT_EQ(figures.back().samples.size(), 3u);
+  EXPECT_EQ(figures.back().busy.size(), 3u);
   EXPECT_EQ(figures.back().bound_by, "int8");
   EXPECT_GT(figures.back().Share(), 0);
   EXPECT_THROW(RunCases(cases, {.filter = "three"}), UserError);
@@ -213,6 +214,15 @@ TEST(Json, RoundTrip) {
   EXPECT_TRUE(records[1].figure.LessIsBetter());
 }
 
+TEST(Json, BusyTimes) {
+  Figure figure = MakeFigure("a", {2}, 8);
+  figure.busy = Samples({4});
+  EXPECT_EQ(figure.BusyShare(), 0.5);
+  const TempFile file(JsonLines(MakeReport({figure})));
+  EXPECT_EQ(ReadJsonLines(file.path()).at(0).figure.BusyShare(), 0.5);
+  EXPECT_EQ(MakeFigure("a", {2}, 8).BusyShare(), 0);
+}
+
 TEST(Json, BadLinesAreNamed) {
   const std::string good = JsonLines(MakeReport({MakeFigure("a", {1})}));
   const auto message = [](const std::string& text) -> std::string {
@@ -242,7 +252,7 @@ std::vector<Record> Records(std::vector<Figure> figures) {
 }
 
 Verdict VerdictOf(const Figure& a, const Figure& b) {
-  return Compare(Records({a}), Records({b}), 0.03).at(0).verdict;
+  return Compare(Records({a}), Records({b})).at(0).verdict;
 }
 
 TEST(Compare, NoiseBand) {
@@ -270,6 +280,9 @@ TEST(Compare, SharesCancelTheClock) {
             Verdict::kSame);
   EXPECT_EQ(VerdictOf(MakeFigure("x", {1.0, 1.01}, 0.5, "s"), MakeFigure("x", {2, 2.02}, 1, "s")),
             Verdict::kSame);
+  // A limit that was measured too low does not make a program faster.
+  EXPECT_EQ(VerdictOf(MakeFigure("x", {100, 101}, 200), MakeFigure("x", {100, 101}, 150)),
+            Verdict::kSame);
   // Without a limit on one side the values themselves count.
   EXPECT_EQ(VerdictOf(MakeFigure("x", {100, 101}, 200), MakeFigure("x", {50, 50.5})),
             Verdict::kSlower);
@@ -278,10 +291,18 @@ TEST(Compare, SharesCancelTheClock) {
             Verdict::kSame);
 }
 
+TEST(Compare, BusyTimes) {
+  std::vector<Record> a = Records({MakeFigure("x", {100})}), b = Records({MakeFigure("x", {50})});
+  a[0].figure.busy = Samples({100});
+  b[0].figure.busy = Samples({101});
+  EXPECT_EQ(Compare(a, b)[0].verdict, Verdict::kSlower);
+  EXPECT_EQ(Compare(a, b, {.busy = true})[0].verdict, Verdict::kSame);
+}
+
 TEST(Compare, PoolsRunsAndNamesWhatIsMissing) {
   const std::vector<Comparison> rows = Compare(
       Records({MakeFigure("x", {100, 100}), MakeFigure("y", {1}), MakeFigure("x", {80, 80})}),
-      Records({MakeFigure("z", {1}), MakeFigure("x", {90, 90})}), 0.01);
+      Records({MakeFigure("z", {1}), MakeFigure("x", {90, 90})}), {.least_band = 0.01});
   ASSERT_EQ(rows.size(), 3u);
   EXPECT_EQ(rows[0].name, "x");
   EXPECT_EQ(rows[0].a, 100);

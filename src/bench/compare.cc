@@ -10,12 +10,11 @@
 namespace ingot::bench {
 namespace {
 
-// All records of one figure: samples as they are, and as qualities (larger is better) in which the
-// state of the machine cancels out when the run knew its limits.
+// All records of one figure: samples as they are, and as shares of the limit of their own run, in
+// which the state of the machine cancels out. Both with larger = better.
 struct Pool {
   Figure figure;
-  Samples values, qualities;
-  bool by_limit = true;
+  Samples values, shares;  // shares: empty unless every record knows its limit
 };
 
 std::vector<std::string> Names(std::span<const Record> records) {
@@ -27,39 +26,50 @@ std::vector<std::string> Names(std::span<const Record> records) {
   return names;
 }
 
-std::map<std::string, Pool> PoolByName(std::span<const Record> records, bool use_limits) {
+std::map<std::string, Pool> PoolByName(std::span<const Record> records, bool busy) {
   std::map<std::string, Pool> pools;
-  for (const Record& record : records) {
-    Pool& pool = pools[record.figure.name];
-    pool.figure = record.figure;
-    pool.values.Add(record.figure.samples);
-    pool.by_limit = pool.by_limit && use_limits && record.figure.limit > 0;
-  }
+  std::set<std::string> without_limit;
   for (const Record& record : records) {
     const Figure& figure = record.figure;
     Pool& pool = pools[figure.name];
-    for (const double value : figure.samples.values()) {
-      const double scaled = pool.by_limit ? value / figure.limit : value;
-      pool.qualities.Add(figure.LessIsBetter() ? 1 / scaled : scaled);
+    pool.figure = figure;
+    if (figure.limit <= 0) without_limit.insert(figure.name);
+    for (const double value :
+         (busy && !figure.busy.empty() ? figure.busy : figure.samples).values()) {
+      const bool invert = figure.LessIsBetter();
+      pool.values.Add(invert ? 1 / value : value);
+      if (figure.limit > 0) pool.shares.Add(invert ? figure.limit / value : value / figure.limit);
     }
   }
+  for (const std::string& name : without_limit) pools[name].shares = {};
   return pools;
 }
 
 bool DescribesMachine(const std::string& name) { return name.starts_with("limit "); }
 
 double BestValue(const Pool& pool) {
-  return pool.figure.LessIsBetter() ? pool.values.Smallest() : pool.values.Largest();
+  const double best = pool.values.Largest();
+  return pool.figure.LessIsBetter() ? 1 / best : best;
+}
+
+// What two ratios agree on: the one nearer to 1, or 1 when they point to different sides.
+double Agreed(double first, double second) {
+  if (first > 1 && second > 1) return std::min(first, second);
+  if (first < 1 && second < 1) return std::max(first, second);
+  return 1;
 }
 
 Comparison CompareOne(const Pool& a, const Pool& b, double least_band) {
   Comparison row{
       .name = a.figure.name, .unit = a.figure.unit, .a = BestValue(a), .b = BestValue(b)};
-  row.by_limit = a.by_limit;
-  row.best = b.qualities.Largest() / a.qualities.Largest();
-  row.median = b.qualities.Median() / a.qualities.Median();
-  row.band = std::max(least_band, a.qualities.Spread() + b.qualities.Spread());
+  row.best = b.values.Largest() / a.values.Largest();
+  row.median = b.values.Median() / a.values.Median();
+  row.band = std::max(least_band, a.values.Spread() + b.values.Spread());
   if (DescribesMachine(row.name)) return row;
+  if (!a.shares.empty() && !b.shares.empty()) {
+    row.best = Agreed(row.best, b.shares.Largest() / a.shares.Largest());
+    row.median = Agreed(row.median, b.shares.Median() / a.shares.Median());
+  }
   const double low = 1 / (1 + row.band), high = 1 + row.band;
   if (row.best < low && row.median < low) row.verdict = Verdict::kSlower;
   if (row.best > high && row.median > high) row.verdict = Verdict::kFaster;
@@ -87,25 +97,20 @@ std::string Value(double value) { return value == 0 ? "-" : fmt::format("{:.4g}"
 }  // namespace
 
 std::vector<Comparison> Compare(std::span<const Record> a, std::span<const Record> b,
-                                double least_band) {
-  std::map<std::string, Pool> pools_a = PoolByName(a, true), pools_b = PoolByName(b, true);
+                                const CompareOptions& options) {
+  const auto pools_a = PoolByName(a, options.busy), pools_b = PoolByName(b, options.busy);
   std::vector<Comparison> rows;
   for (const std::string& name : Names(a)) {
-    Pool& first = pools_a.at(name);
-    const auto found = pools_b.find(name);
-    if (found == pools_b.end()) {
+    const Pool& first = pools_a.at(name);
+    const auto second = pools_b.find(name);
+    if (second != pools_b.end()) {
+      rows.push_back(CompareOne(first, second->second, options.least_band));
+    } else {
       rows.push_back({.name = name,
                       .unit = first.figure.unit,
                       .verdict = Verdict::kOnlyA,
                       .a = BestValue(first)});
-      continue;
     }
-    Pool& second = found->second;
-    if (first.by_limit != second.by_limit) {  // one of them knows no limit: compare as they are
-      first = PoolByName(a, false).at(name);
-      second = PoolByName(b, false).at(name);
-    }
-    rows.push_back(CompareOne(first, second, least_band));
   }
   for (const std::string& name : Names(b)) {
     if (pools_a.contains(name)) continue;

@@ -35,8 +35,7 @@ std::string ComparisonJson(std::span<const Comparison> rows) {
                                          {"second", row.b},
                                          {"best_ratio", row.best},
                                          {"median_ratio", row.median},
-                                         {"band", row.band},
-                                         {"by_limit", row.by_limit}};
+                                         {"band", row.band}};
     text += json.dump() + "\n";
   }
   return text;

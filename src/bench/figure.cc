@@ -19,9 +19,9 @@ std::string Number(double value) {
 
 }  // namespace
 
-double Figure::Share() const {
-  if (limit <= 0 || Best() <= 0) return 0;
-  return LessIsBetter() ? limit / Best() : Best() / limit;
+double Figure::ShareOf(const Samples& s) const {
+  if (limit <= 0 || s.empty() || BestOf(s) <= 0) return 0;
+  return LessIsBetter() ? limit / BestOf(s) : BestOf(s) / limit;
 }
 
 std::string TableText(const Report& report) {
@@ -39,13 +39,16 @@ std::string TableText(const Report& report) {
     limits = limits || figure.limit > 0;
   }
   text += fmt::format("{:<{}}  {:>8} {:>8}  {:<7}", "figure", width, "best", "median", "unit");
-  text += limits ? fmt::format(" {:>8} {:>6}  {}\n", "limit", "share", "bound by") : "\n";
+  text +=
+      limits ? fmt::format(" {:>8} {:>6} {:>6}  {}\n", "limit", "share", "busy", "bound by") : "\n";
   for (const Figure& figure : report.figures) {
     text += fmt::format("{:<{}}  {:>8} {:>8}  {:<7}", figure.name, width, Number(figure.Best()),
                         Number(figure.samples.Median()), figure.unit);
     if (figure.limit > 0) {
-      text += fmt::format(" {:>8} {:>5.1f}%  {}", Number(figure.limit), 100 * figure.Share(),
-                          figure.bound_by);
+      text +=
+          fmt::format(" {:>8} {:>5.1f}% {:>6}  {}", Number(figure.limit), 100 * figure.Share(),
+                      figure.busy.empty() ? "-" : fmt::format("{:.1f}%", 100 * figure.BusyShare()),
+                      figure.bound_by);
     }
     text += figure.note.empty() ? "\n" : "  " + figure.note + "\n";
   }

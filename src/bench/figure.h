@@ -14,18 +14,26 @@
 namespace ingot::bench {
 
 struct Figure {
-  std::string name;      // "gemm 2b text.gate_up w8a8-static M=512"; stable, compare matches by it
-  std::string unit;      // "TOP/s", "GB/s", "tok/s": more is better; "s", "GB": less is better
-  Samples samples;       // in that unit, in the order of measurement
+  std::string name;  // "gemm 2b text.gate_up w8a8-static M=512"; stable, compare matches by it
+  std::string unit;  // "TOP/s", "GB/s", "tok/s": more is better; "s", "GB": less is better
+  Samples samples;   // in that unit, in the order of measurement
+  // The same as if the processor time of the threads, evenly spread, had been all: what the figure
+  // would be without other programs and without waiting. Empty where that says nothing.
+  Samples busy = {};
   double limit = 0;      // what the machine could do, same unit; 0: none
   std::string bound_by;  // "int8", "bf16", "fp32", "read"; of the limit
   std::string note;      // "vpdpbusd zmm"; shown, not compared
 
   bool LessIsBetter() const { return unit == "s" || unit == "GB"; }
-  double Best() const { return LessIsBetter() ? samples.Smallest() : samples.Largest(); }
+  double Best() const { return BestOf(samples); }
   double Worst() const { return LessIsBetter() ? samples.Largest() : samples.Smallest(); }
   // Reached part of the limit by the best sample; 0 without a limit.
-  double Share() const;
+  double Share() const { return ShareOf(samples); }
+  double BusyShare() const { return ShareOf(busy); }
+
+ private:
+  double BestOf(const Samples& s) const { return LessIsBetter() ? s.Smallest() : s.Largest(); }
+  double ShareOf(const Samples& s) const;
 };
 
 struct Report {
@@ -36,7 +44,7 @@ struct Report {
 
 std::string TableText(const Report& report);
 // One object a line: commit, date, compiler, cpu, isa, threads, figure, unit, value (best), median,
-// worst, samples, limit, bound_by, share, disturbance.
+// worst, limit, bound_by, share, busy_share, disturbance, samples, busy.
 std::string JsonLines(const Report& report);
 
 // A figure as read back; `origin` of its line.

@@ -75,6 +75,7 @@ Record ParseRecord(const std::string& line, const std::string& where) {
   record.figure.name = fields.Text("figure");
   record.figure.unit = fields.Text("unit");
   record.figure.samples = fields.Numbers("samples");
+  if (json.contains("busy")) record.figure.busy = fields.Numbers("busy");
   if (json.contains("limit")) {
     record.figure.limit = fields.Number("limit");
     record.figure.bound_by = fields.Text("bound_by");
@@ -105,10 +106,12 @@ std::string JsonLines(const Report& report) {
       json["limit"] = Rounded(figure.limit);
       json["bound_by"] = figure.bound_by;
       json["share"] = Rounded(figure.Share());
+      if (!figure.busy.empty()) json["busy_share"] = Rounded(figure.BusyShare());
     }
     if (!figure.note.empty()) json["note"] = figure.note;
     json["disturbance"] = Rounded(report.disturbance);
     for (const double value : figure.samples.values()) json["samples"].push_back(Rounded(value));
+    for (const double value : figure.busy.values()) json["busy"].push_back(Rounded(value));
     text += json.dump() + "\n";
   }
   return text;

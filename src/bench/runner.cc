@@ -15,6 +15,7 @@ namespace {
 
 // A sample is as many runs as fill this: shorter ones measure the clock and the start of threads.
 constexpr double kSampleSeconds = 0.004;
+constexpr double kWarmSeconds = 1;  // a first run this long counts: caches hardly matter then
 
 void StopWhenInterrupted() {
   if (InterruptRequested()) throw InterruptedError("bench: stopped, no figures are kept");
@@ -25,33 +26,39 @@ void SampleLimits(LimitMeter* meter) {
 }
 
 // Seconds of one run, one value a repetition.
-Samples TimeCase(const Case& test, const RunOptions& options, LimitMeter* meter) {
+struct Times {
+  Samples wall, busy;  // busy: processor time of all threads, over their number
+  void Add(const Stopwatch& watch, int runs) {
+    wall.Add(watch.Seconds() / runs);
+    busy.Add(watch.ProcessorSeconds() / NumThreads() / runs);
+  }
+};
+
+Times TimeCase(const Case& test, const RunOptions& options, LimitMeter* meter) {
   const Job job = test.prepare();
   const Stopwatch whole;
-  double once = 0;
-  {
-    const Stopwatch watch;
-    job();  // warms caches up; not counted
-    once = watch.Seconds();
-  }
+  Times times;
+  job();  // warms caches up
+  const double once = whole.Seconds();
+  if (once > kWarmSeconds) times.Add(whole, 1);
   const int runs = once > kSampleSeconds ? 1 : static_cast<int>(std::ceil(kSampleSeconds / once));
-  Samples seconds;
-  for (int i = 0; i < options.repeat; ++i) {
-    if (i >= 2 && whole.Seconds() > options.seconds) break;
+  while (times.wall.size() < static_cast<size_t>(options.repeat)) {
+    if (times.wall.size() >= 2 && whole.Seconds() > options.seconds) break;
     StopWhenInterrupted();
     SampleLimits(meter);
     const Stopwatch watch;
     for (int run = 0; run < runs; ++run) job();
-    seconds.Add(watch.Seconds() / runs);
+    times.Add(watch, runs);
   }
   SampleLimits(meter);
-  return seconds;
+  return times;
 }
 
-Figure MakeFigure(const Case& test, const Samples& seconds, const Peaks& peaks) {
+Figure MakeFigure(const Case& test, const Times& times, const Peaks& peaks) {
   Figure figure{.name = test.name, .unit = test.unit};
   const auto in_unit = [&](double s) { return figure.LessIsBetter() ? s : test.amount / s; };
-  for (const double s : seconds.values()) figure.samples.Add(in_unit(s));
+  for (const double s : times.wall.values()) figure.samples.Add(in_unit(s));
+  for (const double s : times.busy.values()) figure.busy.Add(in_unit(s));
   if (!test.steps.empty()) {
     figure.limit = in_unit(LimitSeconds(test.steps, peaks));
     figure.bound_by = BoundBy(test.steps, peaks);
@@ -79,12 +86,12 @@ std::vector<Figure> RunCases(const std::vector<Case>& cases, const RunOptions& o
   }
   LimitMeter meter;
   SampleLimits(&meter);
-  std::vector<Samples> seconds;
+  std::vector<Times> times;
   {
     Progress progress("bench", "cases", chosen.size());
     for (const Case* test : chosen) {
       StopWhenInterrupted();
-      seconds.push_back(TimeCase(*test, options, &meter));
+      times.push_back(TimeCase(*test, options, &meter));
       progress.Advance(1, test->name);
     }
   }
@@ -95,7 +102,7 @@ std::vector<Figure> RunCases(const std::vector<Case>& cases, const RunOptions& o
                                   meter.rates(resource)));
   }
   for (size_t i = 0; i < chosen.size(); ++i)
-    figures.push_back(MakeFigure(*chosen[i], seconds[i], peaks));
+    figures.push_back(MakeFigure(*chosen[i], times[i], peaks));
   return figures;
 }
 

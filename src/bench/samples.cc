@@ -3,10 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 
 #include "base/error.h"
 
 namespace ingot::bench {
+
+double Stopwatch::ProcessorNow() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
 
 void Samples::Add(const Samples& more) {
   values_.insert(values_.end(), more.values_.begin(), more.values_.end());

@@ -14,9 +14,12 @@ class Stopwatch {
   double Seconds() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
+  double ProcessorSeconds() const { return ProcessorNow() - processor_start_; }  // of all threads
 
  private:
+  static double ProcessorNow();
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  double processor_start_ = ProcessorNow();
 };
 
 // Requires for every accessor: at least one value.

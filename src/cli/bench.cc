@@ -63,7 +63,8 @@ int RunCompare(const Options& options) {
   if (!(band >= 0 && band <= 100))
     throw UserError("--band is {}; expected 0 to 100 percent.", band);
   const auto first = bench::ReadJsonLines(paths[0]), second = bench::ReadJsonLines(paths[1]);
-  const auto rows = bench::Compare(first, second, band / 100);
+  const auto rows =
+      bench::Compare(first, second, {.least_band = band / 100, .busy = options.Flag("--busy")});
   if (options.Flag("--json")) {
     std::fputs(bench::ComparisonJson(rows).c_str(), stdout);
   } else {
@@ -189,6 +190,10 @@ const Command& BenchCommand() {
                .value_name = "PERCENT",
                .default_text = "3",
                .help = "compare: changes below this are noise, however calm the figures are."},
+              {.name = "--busy",
+               .kind = Kind::kFlag,
+               .help =
+                   "compare: processor time instead of time, for machines that are never idle."},
               {.name = "--json",
                .kind = Kind::kFlag,
                .help = "One JSON object per figure and line instead of the table."},

@@ -53,12 +53,12 @@ disk_full() {
 }
 export -f disk_full
 export INGOT OUT ERR
-for size in 64k 512k 1500k; do
+sizes='64k 512k 1500k'
+unshare -m mount -t tmpfs tmpfs /mnt 2>/dev/null || { sizes=; echo "no mount name space here: the full disk is not tested"; }
+for size in $sizes; do
   CODE=0
   COMMAND="quantize to a disk of $size"
   unshare -m bash -c 'disk_full "$@"' - "$size" "${quantize[@]}" -o small/out || CODE=$?
-  [ "$CODE" = 77 ] && { echo "no mount name space: the full disk is not tested"; break; }
-  [ "$CODE" = 1 ] && ! grep -q 'ingot: error' "$ERR" && { echo "no mount name space: the full disk is not tested"; break; }
   Equal "exit code, disk of $size" "$CODE" 4
   grep -E '^ingot: error: ' "$ERR" | grep -qiE 'small/out.*|space|disk' || Report "the error names neither disk nor folder"
   grep -q 'quant_model_description.json$' left.txt && Fail "a finished looking folder on a full disk"

@@ -185,12 +185,16 @@ double SourceChecker::Limit(const LinearNumbers& linear, float s_w) const {
   if (linear.weight_scale.empty())
     return 1.2;  // s_w comes from deq_scale and a rounded input_scale
   const DType stored = linear.module->Find("weight_scale")->dtype();
-  if (stored == DType::kBF16) return 0.55 + 127 * 0x1p-8;
-  if (stored == DType::kF16)
-    return 0.55 + 128 * std::max(0x1p-11, 0x1p-25 / static_cast<double>(s_w));
-  return RoundToBf16(s_w) == s_w  ? 0.8
-         : RoundToF16(s_w) == s_w ? 0.55
-                                  : 0.51;  // 16-bit scales, widened
+  // A float32 that a 16-bit type holds was widened from it.
+  const auto from = [&](DType type) {
+    return stored == type || (stored == DType::kF32 && NearestIn(type, s_w) == s_w);
+  };
+  double limit = 0.51;
+  if (from(DType::kF16)) {
+    limit = 0.55 + 128 * std::max(0x1p-11, 0x1p-25 / static_cast<double>(s_w));
+  }
+  if (from(DType::kBF16)) limit = std::max(limit, 0.55 + 127 * 0x1p-8);
+  return limit;
 }
 
 // Rule 19: per row, the largest |s_w * Wq - W| in units of s_w.

@@ -4,6 +4,7 @@
 #include "convert/convert.h"
 
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "base/error.h"
@@ -63,10 +64,26 @@ ConvertReport RunNewFolder(const Options& options) {
                        ParseTarget(options.Text("--target")), CommonOptions(options));
 }
 
+std::string ReportJson(const ConvertReport& report) {
+  nlohmann::ordered_json json;
+  json["folder"] = report.dir.string();
+  json["from"] = FolderFormatName(report.from);
+  json["to"] = FolderFormatName(report.to);
+  json["run_dtype"] = DTypeName(report.run_dtype);
+  json["changed"] = report.changed;
+  json["actions"] = report.actions;
+  json["copied"] = report.copied;
+  json["notes"] = report.notes;
+  json["bytes_written"] = report.bytes_written;
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
 int Run(const Options& options) {
   const ConvertReport report =
       options.Has("--quant-dir") ? RunOldFlags(options) : RunNewFolder(options);
-  std::fputs(ConvertReportText(report).c_str(), stdout);
+  const std::string text =
+      options.Flag("--json") ? ReportJson(report) : ConvertReportText(report);
+  std::fputs(text.c_str(), stdout);
   return 0;
 }
 
@@ -96,6 +113,9 @@ std::vector<Option> Table() {
       {.name = "--shard-size",
        .kind = Kind::kBytes,
        .help = "Largest weight file; the default is what the format wants."},
+      {.name = "--json",
+       .kind = Kind::kFlag,
+       .help = "What was done as one JSON object instead of text."},
       {.name = "--quant-dir",
        .kind = Kind::kPath,
        .value_name = "DIR",

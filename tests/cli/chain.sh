@@ -77,7 +77,8 @@ Json '[.tensors[] | select(.name | test("layers.0.self_attn.[qkvo]_proj.weight$"
 
 # Between the formats.
 for pair in ascend-v0:golden-stick-310 ascend-v0:golden-stick-910 ascend:ascend-v0 ascend:golden-stick-910; do
-  Ok convert "${pair%:*}" -o "converted-${pair/:/-}" --target "${pair#*:}" --original_dir "$TINY"
+  Ok convert "${pair%:*}" -o "converted-${pair/:/-}" --target "${pair#*:}" --original_dir "$TINY" --json
+  Json ".to | startswith(\"${pair#*:}\")"
   Ok check "converted-${pair/:/-}" --original_dir "$TINY"
 done
 

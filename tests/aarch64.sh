@@ -37,7 +37,7 @@ if [ "$all" = 1 ]; then
   cmake --build --preset aarch64
   select=(-L unit)
 else
-  cmake --build --preset aarch64 --target base_test tensor_test kernels_test
+  cmake --build --preset aarch64 --target base_test tensor_test kernels_test kernels_arm_packed_test
   select=(-R '^(base_test|tensor_test|kernels_)')
 fi
 src/kernels/arm/check_spills.sh build/aarch64/src/kernels/CMakeFiles/ingot_kernels.dir/arm/*.o

@@ -45,10 +45,10 @@ std::string TableText(const Report& report) {
     text += fmt::format("{:<{}}  {:>8} {:>8}  {:<7}", figure.name, width, Number(figure.Best()),
                         Number(figure.samples.Median()), figure.unit);
     if (figure.limit > 0) {
-      text +=
-          fmt::format(" {:>8} {:>5.1f}% {:>6}  {}", Number(figure.limit), 100 * figure.Share(),
-                      figure.busy.empty() ? "-" : fmt::format("{:.1f}%", 100 * figure.BusyShare()),
-                      figure.bound_by);
+      text += fmt::format(
+          " {:>8} {:>5.1f}% {:>6}  {}", Number(figure.limit), 100 * figure.Share(),
+          figure.BusyShare() == 0 ? "-" : fmt::format("{:.1f}%", 100 * figure.BusyShare()),
+          figure.bound_by);
     }
     text += figure.note.empty() ? "\n" : "  " + figure.note + "\n";
   }

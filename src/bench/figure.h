@@ -29,7 +29,8 @@ struct Figure {
   double Worst() const { return LessIsBetter() ? samples.Largest() : samples.Smallest(); }
   // Reached part of the limit by the best sample; 0 without a limit.
   double Share() const { return ShareOf(samples); }
-  double BusyShare() const { return ShareOf(busy); }
+  // The same of `busy`; 0 when bound by reading, where cores share what is limited.
+  double BusyShare() const { return bound_by == "read" ? 0 : ShareOf(busy); }
 
  private:
   double BestOf(const Samples& s) const { return LessIsBetter() ? s.Smallest() : s.Largest(); }

@@ -106,7 +106,7 @@ std::string JsonLines(const Report& report) {
       json["limit"] = Rounded(figure.limit);
       json["bound_by"] = figure.bound_by;
       json["share"] = Rounded(figure.Share());
-      if (!figure.busy.empty()) json["busy_share"] = Rounded(figure.BusyShare());
+      if (figure.BusyShare() > 0) json["busy_share"] = Rounded(figure.BusyShare());
     }
     if (!figure.note.empty()) json["note"] = figure.note;
     json["disturbance"] = Rounded(report.disturbance);

@@ -86,6 +86,17 @@ std::vector<float> RandomFloats(int64_t count, uint64_t seed) {
   return values;
 }
 
+namespace {
+
+// As a model that is loaded to answer.
+template <typename L>
+L Packed(L linear) {
+  if constexpr (requires { PackWeight(linear); }) PackWeight(linear);
+  return linear;
+}
+
+}  // namespace
+
 Linear RandomLinear(const LinearSpec& spec, WeightKind kind) {
   Weight weight = RandomWeight(spec.out, spec.in, kind);
   std::vector<float> bias = spec.bias ? Constant(spec.out, 0.01f) : std::vector<float>();
@@ -94,14 +105,14 @@ Linear RandomLinear(const LinearSpec& spec, WeightKind kind) {
   const float deq = 0.0004f / std::sqrt(static_cast<float>(spec.in));
   switch (kind) {
     case WeightKind::kBf16:
-      return MakeFloatLinear(spec, std::move(weight), std::move(bias));
+      return Packed(MakeFloatLinear(spec, std::move(weight), std::move(bias)));
     case WeightKind::kStatic:
-      return MakeStaticLinear(spec, std::move(weight), {0.03f}, {3.0f},
-                              std::vector<int32_t>(Size(spec.out), 100), Constant(spec.out, deq),
-                              std::move(bias));
+      return Packed(MakeStaticLinear(spec, std::move(weight), {0.03f}, {3.0f},
+                                     std::vector<int32_t>(Size(spec.out), 100),
+                                     Constant(spec.out, deq), std::move(bias)));
     case WeightKind::kDynamic:
-      return MakeDynamicLinear(spec, std::move(weight), Constant(spec.out, deq / 0.03f),
-                               std::move(bias));
+      return Packed(MakeDynamicLinear(spec, std::move(weight), Constant(spec.out, deq / 0.03f),
+                                      std::move(bias)));
   }
   throw InternalError("weight kind {}", static_cast<int>(kind));
 }

@@ -222,12 +222,12 @@ Answer Engine::Follow(const PreparedPrompt& prompt, std::span<const int32_t> tok
   Answer answer;
   Started started = Start(prompt, &answer);
   const auto start = Clock::now();
-  std::optional<Session> fork;  // the state in which the model chose another token
+  std::optional<int64_t> fork;  // tokens read when the model first chose another one
   std::vector<float> fork_logits;
   for (size_t step = 0; step < tokens.size(); ++step) {
     if (on_logits) on_logits(static_cast<int64_t>(step), started.logits);
     if (!fork && LargestLogit(started.logits) != tokens[step]) {
-      fork.emplace(started.session);
+      fork = started.session.n_tokens();
       fork_logits.assign(started.logits.begin(), started.logits.end());
       answer.tokens.assign(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(step));
     }
@@ -240,7 +240,8 @@ Answer Engine::Follow(const PreparedPrompt& prompt, std::span<const int32_t> tok
   answer.decode_seconds = SecondsSince(start);
   answer.decoded = static_cast<int64_t>(tokens.size());
   if (fork) {
-    ContinueGreedy(&*fork, fork_logits, max_tokens, {}, &answer);
+    started.session.Rewind(*fork);
+    ContinueGreedy(&started.session, fork_logits, max_tokens, {}, &answer);
   } else {
     answer.tokens.assign(tokens.begin(), tokens.end());
     if (!tokens.empty() && IsStop(tokens.back())) {

@@ -24,7 +24,11 @@ bool HasAvx512() {
 const KernelTable& Avx512Table() {
   static const KernelTable table = [] {
     KernelTable best = Avx512Kernels();
-    if (__builtin_cpu_supports("avx512bf16")) AddAvx512Bf16Kernels(&best);
+    AddAvx512PackedKernels(&best);
+    if (__builtin_cpu_supports("avx512bf16")) {
+      AddAvx512Bf16Kernels(&best);
+      AddAvx512Bf16Attention(&best);
+    }
     return best;
   }();
   return table;

@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "kernels/packed_kernels.h"
+
 namespace ingot {
 
 // Operand of a matrix product: rows of `ld` elements.
@@ -26,21 +28,34 @@ using MatmulFn = void (*)(const X* x, size_t ldx, size_t rows, const W* w, size_
 
 // Rows that attend to one key/value head.
 //   out[r] = softmax(scale q[r] K^T) V over the first n_keys[r] keys.
+// Keys and values lie in pages of kAttentionPage keys. A page of one head consists of 32-bit
+// elements: one float32 ("step" 1), or two bfloat16 of neighbouring positions, the lower one in the
+// low half ("step" 2), so that a vector of elements is an operand of a pairwise dot product:
+//   keys   [blocks of kAttentionKeyBlock][head_dim / step][kAttentionKeyBlock], pairs along head_dim;
+//   values [kAttentionPage / step][AttentionWidth(head_dim)], pairs along the keys.
+// Values of keys from n_keys on up to the next even number, and the columns behind head_dim, must
+// be finite; other places that no row sees may hold anything.
 struct AttentionArgs {
-  size_t n_rows = 0;                // <= kAttentionRows
-  const float* const* q = nullptr;  // [n_rows] -> [head_dim]
-  float* const* out = nullptr;      // [n_rows] -> [head_dim]
-  const int32_t* n_keys = nullptr;  // [n_rows], each >= 1
-  size_t head_dim = 0;
-  float scale = 1.0f;
-  // [blocks of 16 keys][head_dim][16]; the tail of the last block may hold anything
-  const void* keys = nullptr;
-  const void* values = nullptr;  // [keys][head_dim]
-  float* scratch = nullptr;      // n_rows * AttentionScratchStride(largest n_keys)
+  size_t n_rows = 0;                    // <= kAttentionRows
+  const float* const* q = nullptr;      // [n_rows] -> [head_dim]
+  float* const* out = nullptr;          // [n_rows] -> [head_dim]
+  const int32_t* n_keys = nullptr;      // [n_rows], each >= 1
+  size_t head_dim = 0;                  // even
+  float scale = 1.0f;                   // > 0
+  const void* const* keys = nullptr;    // the pages
+  const void* const* values = nullptr;  // the pages
+  size_t key_offset = 0;                // bytes from the begin of a page to this head's part
+  size_t value_offset = 0;
+  float* scratch = nullptr;  // n_rows * AttentionScratch(largest n_keys, head_dim), at 64 bytes
 };
-inline constexpr size_t kAttentionRows = 24;
-inline constexpr size_t kAttentionKeyBlock = 16;
-constexpr size_t AttentionScratchStride(size_t n_keys) { return (n_keys + 63) / 64 * 64; }
+inline constexpr size_t kAttentionRows = 30;
+inline constexpr size_t kAttentionKeyBlock = 64;
+inline constexpr size_t kAttentionPage = 256;
+constexpr size_t AttentionWidth(size_t head_dim) { return (head_dim + 15) / 16 * 16; }
+constexpr size_t AttentionScratch(size_t n_keys, size_t head_dim) {
+  const size_t scores = (n_keys > kAttentionPage ? n_keys : kAttentionPage) + 63;
+  return scores / 64 * 64 + 16 + 2 * AttentionWidth(head_dim);
+}
 
 // How activations become int8 codes: q = clamp(rne(x / scale[i]) + offset[i], -128, 127); with
 // `reciprocal` x * scale[i]. i is the column when `per_channel`, else 0. NaN gives -128.
@@ -54,14 +69,19 @@ struct QuantizeArgs {
 struct KernelTable {
   const char* name = "";
 
+  const PackedKernels* packed_i8 = nullptr;    // null: none, use matmul_i8
+  const PackedKernels* packed_bf16 = nullptr;  // null: none, use matmul_bf16
+
   MatmulFn<float, float, float> matmul_f32 = nullptr;
   MatmulFn<float, uint16_t, float> matmul_f32_bf16 = nullptr;  // x float32, w bfloat16 bits
   MatmulFn<float, uint16_t, float> matmul_f32_f16 = nullptr;   // x float32, w float16 bits
   MatmulFn<uint16_t, uint16_t, float> matmul_bf16 = nullptr;   // both bfloat16 bits, float32 sums
   MatmulFn<int8_t, int8_t, int32_t> matmul_i8 = nullptr;  // exact (wraps as int32); bias is ignored
 
-  void (*attention_f32)(const AttentionArgs& args) = nullptr;   // keys and values float32
-  void (*attention_bf16)(const AttentionArgs& args) = nullptr;  // keys and values bfloat16 bits
+  // Keys and values float32, and pairs of bfloat16. With bfloat16 a table may also round q and the
+  // weights of the values to bfloat16; sums are float32.
+  void (*attention_f32)(const AttentionArgs& args) = nullptr;
+  void (*attention_bf16)(const AttentionArgs& args) = nullptr;
 
   // y[i] = w[i] * (x[i] * rsqrt(mean(x^2) + eps)), one row; y may be x.
   void (*rms_norm)(const float* x, const float* weight, float eps, size_t width,

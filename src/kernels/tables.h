@@ -9,7 +9,9 @@ namespace ingot {
 
 const KernelTable& Avx2Kernels();
 const KernelTable& Avx512Kernels();             // F, BW, DQ, VL, VNNI
-void AddAvx512Bf16Kernels(KernelTable* table);  // replaces matmul_bf16
+void AddAvx512PackedKernels(KernelTable* table);  // packed_i8; VNNI
+void AddAvx512Bf16Kernels(KernelTable* table);    // matmul_bf16, packed_bf16
+void AddAvx512Bf16Attention(KernelTable* table);  // replaces attention_bf16
 
 // aarch64: nullptr when the CPU lacks neon, dotprod or i8mm (arm/tables.cc builds these).
 const KernelTable* FindArmKernels(std::string_view name);

@@ -19,23 +19,21 @@ namespace {
 size_t Size(int64_t value) { return static_cast<size_t>(value); }
 
 // Queries of the last n tokens against all that kv holds. q, out: [n, A, d].
-void Attend(const TextConfig& config, const float* q, int64_t n, const KvLayer& kv, float* out) {
-  const std::vector<const void*> keys = kv.Keys(), values = kv.Values();
+AttentionJob MakeJob(const TextConfig& config, const float* q, int64_t n, const KvLayer& kv,
+                     float* out) {
   const size_t width = Size(config.n_heads * config.head_dim);
-  RunAttention({.n_queries = Size(n),
-                .n_kv_heads = Size(config.n_kv_heads),
-                .group = Size(config.n_heads / config.n_kv_heads),
-                .head_dim = Size(config.head_dim),
-                .q = q,
-                .q_stride = width,
-                .out = out,
-                .out_stride = width,
-                .keys = keys,
-                .values = values,
-                .bf16 = kv.precision() == Precision::kBF16,
-                .n_keys = Size(kv.size()),
-                .causal = true,
-                .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim))});
+  return {.layout = kv.pages().layout(),
+          .n_queries = Size(n),
+          .group = Size(config.n_heads / config.n_kv_heads),
+          .q = q,
+          .q_stride = width,
+          .out = out,
+          .out_stride = width,
+          .keys = kv.pages().keys(),
+          .values = kv.pages().values(),
+          .n_keys = Size(kv.size()),
+          .causal = true,
+          .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim))};
 }
 
 // y [n, H] normed -> attention output after o_proj, in place.
@@ -56,7 +54,8 @@ void RunAttentionPart(const TextConfig& config, const DecoderLayer& layer, const
 
   kv->Append(k.get(), v.get(), n);
   const auto attended = FloatBuffer(n * A * d);
-  Attend(config, q.get(), n, *kv, attended.get());
+  const AttentionJob job = MakeJob(config, q.get(), n, *kv, attended.get());
+  RunAttention({&job, 1});
   AtSite(context, layer.o.site, attended.get(), n, A * d);
   RunLinear(layer.o, attended.get(), n, y, context.precision);
   Report(context, {n, config.hidden}, y, "text.layer.{}.attn", layer.index);

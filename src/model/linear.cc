@@ -2,6 +2,7 @@
 #include "model/linear.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 
 #include "base/error.h"
@@ -9,12 +10,21 @@
 #include "base/thread_pool.h"
 #include "kernels/gemm.h"
 #include "kernels/kernels.h"
+#include "kernels/packed.h"
 
 namespace ingot {
 namespace {
 
-// W8A8 sums are made for this many rows at a time, so that they stay in the cache.
+// Without packed products: W8A8 sums are made for this many rows at a time, so that they stay in
+// the cache.
 constexpr int64_t kSumRows = 256;
+
+// A weight that is used with fewer rows than this is packed and kept (decoding reads it again and
+// again); with more it is packed panel by panel on the way, which costs little then.
+constexpr int64_t kKeepPackedRows = 32;
+
+// Scratch memory above this is given back after use.
+constexpr size_t kScratchKeep = 32 << 20;
 
 size_t Size(int64_t value) { return static_cast<size_t>(value); }
 
@@ -27,10 +37,45 @@ const float* BiasOf(const Linear& linear) {
   return linear.bias.empty() ? nullptr : linear.bias.data();
 }
 
+const PackedKernels* PackedKernelsOf(const Linear& linear, Precision precision) {
+  if (linear.exec != LinearExec::kFloat) return Kernels().packed_i8;
+  const bool bf16 = linear.weight.dtype() == DType::kBF16 && precision == Precision::kBF16;
+  return bf16 ? Kernels().packed_bf16 : nullptr;
+}
+
+// How the codes of one row are made. `scale` is the row's own (kDynamic).
+void QuantizeRow(const Linear& linear, const float* x, int8_t* codes, float* scale) {
+  const KernelTable& kernels = Kernels();
+  const size_t cols = Size(linear.in);
+  if (linear.exec == LinearExec::kDynamic) {
+    *scale = kernels.abs_max(x, cols) / 127.0f;
+    const float divisor = *scale > 0 ? *scale : 1.0f, zero = 0.0f;  // a row of zeros has codes 0
+    kernels.quantize_i8(x, cols, {&divisor, &zero, false, false}, codes);
+  } else {
+    kernels.quantize_i8(x, cols,
+                        {linear.input_scale.data(), linear.input_offset.data(),
+                         linear.exec == LinearExec::kStaticVector, linear.reciprocal},
+                        codes);
+  }
+}
+
+// Memory of the packed input, kept between calls: generating a token allocates nothing here. One
+// per thread that runs linears.
+struct InputScratch {
+  Scratch bf16, codes, scales;
+};
+thread_local InputScratch input_scratch;
+
 // One input in the forms that linears want it, each made when first asked for.
 class Input {
  public:
   Input(const float* x, int64_t rows, int64_t cols) : x_(x), rows_(rows), cols_(cols) {}
+  ~Input() {
+    for (Scratch* scratch : {&scratch_.bf16, &scratch_.codes, &scratch_.scales})
+      scratch->Trim(kScratchKeep);
+  }
+  Input(const Input&) = delete;
+  Input& operator=(const Input&) = delete;
 
   const float* F32() const { return x_; }
   const uint16_t* Bf16() {
@@ -62,6 +107,34 @@ class Input {
     return codes_.get();
   }
 
+  // For packed products: rounded to bfloat16, or quantized as the linear asks.
+  const PackedRows& Packed(const Linear& linear, const PackedKernels& kernels,
+                           const float** row_scales) {
+    *row_scales = nullptr;
+    if (linear.exec == LinearExec::kFloat) {
+      if (packed_bf16_.data == nullptr) {
+        packed_bf16_ = Pack<uint16_t>(
+            kernels, &scratch_.bf16, [&](int64_t row, uint16_t* out) {
+              Kernels().to_bf16(x_ + row * cols_, Size(cols_), out);
+            });
+      }
+      return packed_bf16_;
+    }
+    auto* scales = reinterpret_cast<float*>(scratch_.scales.Get(Size(rows_) * sizeof(float)));
+    if (packed_codes_.data == nullptr || !SameParameters(linear, *packed_codes_of_)) {
+      packed_codes_ = Pack<int8_t>(kernels, &scratch_.codes, [&](int64_t row, int8_t* out) {
+        QuantizeRow(linear, x_ + row * cols_, out, scales + row);
+      });
+      packed_codes_of_ = &linear;
+    }
+    if (linear.exec == LinearExec::kDynamic) *row_scales = scales;
+    return packed_codes_;
+  }
+  // Whether `linear` takes the input as `other` does, so that both run in one go.
+  static bool SameInput(const Linear& a, const Linear& b) {
+    return a.exec == LinearExec::kFloat ? b.exec == LinearExec::kFloat : SameParameters(a, b);
+  }
+
  private:
   static bool SameParameters(const Linear& a, const Linear& b) {
     return a.exec == b.exec && a.reciprocal == b.reciprocal && a.input_scale == b.input_scale &&
@@ -73,12 +146,34 @@ class Input {
       for (size_t row = begin; row < end; ++row) body(static_cast<int64_t>(row));
     });
   }
+  // Tile by tile: each row of a tile is made by convert(row, out) in cache memory, then placed.
+  template <typename T, typename Convert>
+  PackedRows Pack(const PackedKernels& kernels, Scratch* scratch, Convert convert) const {
+    const size_t bytes = PackedRows::Bytes(kernels, Size(rows_), Size(cols_));
+    std::byte* out = scratch->Get(bytes);
+    const PackedRows packed{&kernels, out, Size(rows_), Size(cols_)};
+    ParallelFor(packed.Tiles(), 1, [&](size_t begin, size_t end) {
+      thread_local Scratch rows_scratch;
+      T* dense = reinterpret_cast<T*>(rows_scratch.Get(kernels.rows * Size(cols_) * sizeof(T)));
+      for (size_t tile = begin; tile < end; ++tile) {
+        const size_t first = packed.TileBegin(tile), last = packed.TileBegin(tile + 1);
+        for (size_t row = first; row < last; ++row)
+          convert(static_cast<int64_t>(row), dense + (row - first) * Size(cols_));
+        kernels.PackTile(dense, last - first, Size(cols_), out + packed.TileOffset(tile));
+      }
+    });
+    return packed;
+  }
+
   const float* x_;
   int64_t rows_, cols_;
+  InputScratch& scratch_ = input_scratch;
   std::unique_ptr<uint16_t[]> bf16_;
   std::unique_ptr<float[]> rounded_, row_scales_;
   std::unique_ptr<int8_t[]> codes_;
   const Linear* codes_of_ = nullptr;
+  PackedRows packed_bf16_, packed_codes_;
+  const Linear* packed_codes_of_ = nullptr;
 };
 
 void RunFloat(const Linear& linear, Input* input, int64_t rows, float* y, Precision precision) {
@@ -119,6 +214,37 @@ void RunInt8(const Linear& linear, Input* input, int64_t rows, float* y) {
       }
     });
   }
+}
+
+PackedProduct ProductOf(const LinearOutput& output, const PackedKernels& kernels, int64_t rows) {
+  const Linear& linear = *output.linear;
+  const bool keep = rows < kKeepPackedRows;
+  return {.packed = keep ? &linear.weight.Packed(kernels) : linear.weight.PackedIfMade(),
+          .w = linear.weight.view().bytes.data(),
+          .n_out = Size(linear.out),
+          .quant_bias = linear.quant_bias.empty() ? nullptr : linear.quant_bias.data(),
+          .deq = linear.deq.empty() ? nullptr : linear.deq.data(),
+          .bias = BiasOf(linear),
+          .y = output.y};
+}
+
+// Runs the first linear and those behind it that take the same packed input; returns how many.
+size_t RunPackedLinears(std::span<const LinearOutput> linears, const PackedKernels& kernels,
+                        Input* input, int64_t rows, Precision precision) {
+  constexpr size_t kMost = 4;  // q, k, v or gate, up
+  std::array<PackedProduct, kMost> products;
+  const Linear& first = *linears.front().linear;
+  size_t count = 0;
+  while (count < std::min(kMost, linears.size())) {
+    const Linear& linear = *linears[count].linear;
+    if (PackedKernelsOf(linear, precision) != &kernels || !Input::SameInput(first, linear)) break;
+    products[count] = ProductOf(linears[count], kernels, rows);
+    ++count;
+  }
+  const float* row_scales = nullptr;
+  const PackedRows& x = input->Packed(first, kernels, &row_scales);
+  RunPacked(x, {products.data(), count}, row_scales);
+  return count;
 }
 
 void RequireSize(const LinearSpec& spec, const char* what, size_t found, int64_t expected) {
@@ -167,37 +293,38 @@ const char* LinearExecName(LinearExec exec) {
 
 void QuantizeInput(const Linear& linear, const float* x, int64_t rows, int8_t* codes,
                    float* row_scales) {
-  const KernelTable& kernels = Kernels();
   const int64_t cols = linear.in;
+  const bool dynamic = linear.exec == LinearExec::kDynamic;
   ParallelFor(Size(rows), 4, [&](size_t begin, size_t end) {
-    for (size_t row = begin; row < end; ++row) {
-      const float* from = x + static_cast<int64_t>(row) * cols;
-      int8_t* to = codes + static_cast<int64_t>(row) * cols;
-      if (linear.exec == LinearExec::kDynamic) {
-        const float scale = kernels.abs_max(from, Size(cols)) / 127.0f;
-        const float divisor = scale > 0 ? scale : 1.0f, zero = 0.0f;  // a row of zeros has codes 0
-        row_scales[row] = scale;
-        kernels.quantize_i8(from, Size(cols), {&divisor, &zero, false, false}, to);
-      } else {
-        kernels.quantize_i8(from, Size(cols),
-                            {linear.input_scale.data(), linear.input_offset.data(),
-                             linear.exec == LinearExec::kStaticVector, linear.reciprocal},
-                            to);
-      }
+    for (size_t i = begin; i < end; ++i) {
+      const int64_t row = static_cast<int64_t>(i);
+      QuantizeRow(linear, x + row * cols, codes + row * cols, dynamic ? row_scales + row : nullptr);
     }
   });
+}
+
+bool PackWeight(const Linear& linear) {
+  const PackedKernels* kernels = PackedKernelsOf(linear, Precision::kBF16);
+  if (kernels != nullptr) linear.weight.Packed(*kernels);
+  return kernels != nullptr;
 }
 
 void RunLinears(std::span<const LinearOutput> linears, const float* x, int64_t rows,
                 Precision precision) {
   if (linears.empty() || rows == 0) return;
   Input input(x, rows, linears.front().linear->in);
-  for (const auto& [linear, y] : linears) {
+  for (size_t i = 0; i < linears.size();) {
+    const auto& [linear, y] = linears[i];
+    if (const PackedKernels* kernels = PackedKernelsOf(*linear, precision)) {
+      i += RunPackedLinears(linears.subspan(i), *kernels, &input, rows, precision);
+      continue;
+    }
     if (linear->exec == LinearExec::kFloat) {
       RunFloat(*linear, &input, rows, y, precision);
     } else {
       RunInt8(*linear, &input, rows, y);
     }
+    ++i;
   }
 }
 

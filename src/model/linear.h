@@ -59,6 +59,10 @@ struct LinearOutput {
 void RunLinears(std::span<const LinearOutput> linears, const float* x, int64_t rows,
                 Precision precision);
 
+// Packs the weight for the kernels in use if they have a layout for it: int8 weights, and bfloat16
+// weights as Precision::kBF16 runs them. True when it is packed now.
+bool PackWeight(const Linear& linear);
+
 // The int8 codes and the scale per row (kDynamic; else empty) that RunLinear computes from x: for
 // tests and tools.
 void QuantizeInput(const Linear& linear, const float* x, int64_t rows, int8_t* codes,
@@ -75,6 +79,9 @@ Emulate ParseEmulate(std::string_view name);  // none|310|310p|910|910b; UserErr
 
 struct LoadOptions {
   Emulate emulate = Emulate::kNone;
+  // Weights are packed for the kernels while they are loaded and the pages of the file given back.
+  // Else that happens when a weight is first used with few rows. The results are the same.
+  bool pack = false;
 };
 
 // Loads one linear from a folder of any format. Errors: FormatError naming tensor, found, expected.

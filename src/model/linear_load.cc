@@ -206,6 +206,33 @@ void RequireKnownLabel(const ModelReader& reader, const LinearSpec& spec) {
                   (reader.dir() / reader.description()->file_name).string(), spec.module, *label);
 }
 
+Linear LoadStored(const ModelReader& reader, const LinearSpec& spec, const std::string& weight_name,
+                  Emulate emulate) {
+  if (reader.View(weight_name).dtype != DType::kI8) {
+    Weight weight = ViewFloatWeight(reader, weight_name, {spec.out, spec.in});
+    std::vector<float> bias;
+    if (spec.bias) bias = LoadFloatVector(reader, spec.module + ".bias", spec.out);
+    return MakeFloatLinear(spec, std::move(weight), std::move(bias));
+  }
+  RequireKnownLabel(reader, spec);
+  const ModuleTensors tensors(reader, spec);
+  if (tensors.Has("input_scale")) {
+    if (reader.format() == FolderFormat::kCompressedTensors)
+      return LoadCompressedStatic(spec, tensors);
+    return LoadStatic(reader, spec, tensors, emulate);
+  }
+  if (!tensors.Has("weight_scale")) {
+    throw FormatError(
+        "{}: int8 without input_scale and weight_scale: the scales of this linear are missing. "
+        "Quantize the model "
+        "again.",
+        tensors.Where("weight"));
+  }
+  std::vector<float> scale = tensors.Floats("weight_scale", spec.out);
+  RequireUsable(tensors, "weight_scale", scale);
+  return MakeDynamicLinear(spec, tensors.Codes(), std::move(scale), tensors.Bias());
+}
+
 }  // namespace
 
 Emulate ParseEmulate(std::string_view name) {
@@ -222,29 +249,9 @@ Linear LoadLinear(const ModelReader& reader, const LinearSpec& spec, const LoadO
       tied_head
           ? FindTensorSpec(reader.config(), TensorPart::kText, -1, ".embed_tokens.weight").name
           : spec.module + ".weight";
-  if (reader.View(weight_name).dtype != DType::kI8) {
-    Weight weight = ViewFloatWeight(reader, weight_name, {spec.out, spec.in});
-    std::vector<float> bias;
-    if (spec.bias) bias = LoadFloatVector(reader, spec.module + ".bias", spec.out);
-    return MakeFloatLinear(spec, std::move(weight), std::move(bias));
-  }
-  RequireKnownLabel(reader, spec);
-  const ModuleTensors tensors(reader, spec);
-  if (tensors.Has("input_scale")) {
-    if (reader.format() == FolderFormat::kCompressedTensors)
-      return LoadCompressedStatic(spec, tensors);
-    return LoadStatic(reader, spec, tensors, options.emulate);
-  }
-  if (!tensors.Has("weight_scale")) {
-    throw FormatError(
-        "{}: int8 without input_scale and weight_scale: the scales of this linear are missing. "
-        "Quantize the model "
-        "again.",
-        tensors.Where("weight"));
-  }
-  std::vector<float> scale = tensors.Floats("weight_scale", spec.out);
-  RequireUsable(tensors, "weight_scale", scale);
-  return MakeDynamicLinear(spec, tensors.Codes(), std::move(scale), tensors.Bias());
+  Linear linear = LoadStored(reader, spec, weight_name, options.emulate);
+  if (options.pack && PackWeight(linear)) reader.Drop(weight_name);
+  return linear;
 }
 
 }  // namespace ingot

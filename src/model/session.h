@@ -33,6 +33,9 @@ class Session {
   std::span<const float> Prefill(const ModelInput& input, int64_t chunk = 0);
   // One more token; logits as above.
   std::span<const float> Step(int32_t token);
+  // Forgets everything behind the first `n_tokens` tokens (at most n_tokens()): the next Step
+  // continues from there.
+  void Rewind(int64_t n_tokens) { cache_.Truncate(n_tokens); }
 
   // Logits of every prompt position [n_tokens, vocab], without a cache.
   std::vector<float> AllLogits(const ModelInput& input);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
@@ -57,41 +56,32 @@ void AddPositions(const VisionConfig& config, const Weight& table, const VisionL
   }
 }
 
-// Attention of the patches [begin, end) among themselves. qkv [N, 3 D] rotated, out [N, D].
-void AttendSegment(const VisionConfig& config, const float* qkv, int64_t begin, int64_t end,
-                   float* out) {
-  const size_t heads = Size(config.n_heads), dim = Size(config.head_dim()), n = Size(end - begin),
-               width = Size(config.hidden);
-  const size_t packed =
-      (n + kAttentionKeyBlock - 1) / kAttentionKeyBlock * kAttentionKeyBlock * dim;
-  const auto keys = FloatBuffer(static_cast<int64_t>(heads * packed)),
-             values = FloatBuffer(static_cast<int64_t>(heads * n * dim));
-  const float* rows = qkv + Size(begin) * 3 * width;
-  std::vector<const void*> key_heads, value_heads;
-  for (size_t head = 0; head < heads; ++head) {
-    key_heads.push_back(keys.get() + head * packed);
-    value_heads.push_back(values.get() + head * n * dim);
+// Attention of the patches of each segment among themselves. qkv [N, 3 D] rotated, out [N, D].
+void AttendSegments(const VisionConfig& config, const VisionLayout& layout, Precision precision,
+                    const float* qkv, float* out) {
+  const size_t dim = Size(config.head_dim()), width = Size(config.hidden);
+  const AttentionLayout pages_layout{
+      .n_kv_heads = Size(config.n_heads), .head_dim = dim, .bf16 = precision == Precision::kBF16};
+  const size_t count = layout.segments.size() - 1;
+  std::vector<AttentionPages> pages;
+  std::vector<AttentionJob> jobs;
+  for (size_t segment = 0; segment < count; ++segment) {
+    const size_t begin = Size(layout.segments[segment]),
+                 n = Size(layout.segments[segment + 1]) - begin;
+    const float* rows = qkv + begin * 3 * width;
+    pages.emplace_back(pages_layout).Store(0, rows + width, rows + 2 * width, 3 * width, n);
+    jobs.push_back({.layout = pages_layout,
+                    .n_queries = n,
+                    .q = rows,
+                    .q_stride = 3 * width,
+                    .out = out + begin * width,
+                    .out_stride = width,
+                    .keys = pages[segment].keys(),
+                    .values = pages[segment].values(),
+                    .n_keys = n,
+                    .scale = 1.0f / std::sqrt(static_cast<float>(dim))});
   }
-  ParallelFor(heads, 1, [&](size_t first, size_t last) {
-    for (size_t head = first; head < last; ++head) {
-      PackKeys(rows + width + head * dim, 3 * width, n, dim, keys.get() + head * packed);
-      for (size_t i = 0; i < n; ++i) {
-        std::memcpy(values.get() + (head * n + i) * dim,
-                    rows + i * 3 * width + 2 * width + head * dim, dim * sizeof(float));
-      }
-    }
-  });
-  RunAttention({.n_queries = n,
-                .n_kv_heads = heads,
-                .head_dim = dim,
-                .q = rows,
-                .q_stride = 3 * width,
-                .out = out + Size(begin) * width,
-                .out_stride = width,
-                .keys = key_heads,
-                .values = value_heads,
-                .n_keys = n,
-                .scale = 1.0f / std::sqrt(static_cast<float>(dim))});
+  RunAttention(jobs);
 }
 
 // q and k of a qkv buffer as [N, heads, head_dim], for observers.
@@ -119,10 +109,7 @@ void RunAttentionPart(const VisionConfig& config, const VisionBlock& block,
            layout.rope.sin.data(), Size(layout.rope.half));
   ReportRotated(config, block, qkv.get(), n, context);
   const auto attended = FloatBuffer(n * width);
-  for (size_t segment = 0; segment + 1 < layout.segments.size(); ++segment) {
-    AttendSegment(config, qkv.get(), layout.segments[segment], layout.segments[segment + 1],
-                  attended.get());
-  }
+  AttendSegments(config, layout, context.precision, qkv.get(), attended.get());
   AtSite(context, block.proj.site, attended.get(), n, width);
   RunLinear(block.proj, attended.get(), n, y, context.precision);
 }

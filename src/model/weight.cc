@@ -9,6 +9,7 @@ namespace ingot {
 Weight Weight::View(TensorView view) {
   Weight weight;
   weight.view_ = std::move(view);
+  weight.packed_ = std::make_shared<PackedSlot>();
   return weight;
 }
 
@@ -16,11 +17,28 @@ Weight Weight::Own(Tensor tensor) {
   Weight weight;
   weight.owner_ = std::make_shared<const Tensor>(std::move(tensor));
   weight.view_ = weight.owner_->view();
+  weight.packed_ = std::make_shared<PackedSlot>();
   return weight;
 }
 
 void Weight::WidenRow(int64_t row, float* out) const {
   ToFloats(view_, row * cols(), {out, static_cast<size_t>(cols())});
+}
+
+const PackedMatrix& Weight::Packed(const PackedKernels& kernels) const {
+  if (!packed_) throw InternalError("an empty weight cannot be packed");
+  std::call_once(packed_->once, [&] {
+    packed_->matrix = PackedMatrix(kernels, view_.bytes.data(), static_cast<size_t>(rows()),
+                                   static_cast<size_t>(cols()));
+    packed_->made.store(true, std::memory_order_release);
+  });
+  if (&packed_->matrix.kernels() != &kernels)
+    throw InternalError("a weight is packed in another layout already");
+  return packed_->matrix;
+}
+
+const PackedMatrix* Weight::PackedIfMade() const {
+  return packed_ && packed_->made.load(std::memory_order_acquire) ? &packed_->matrix : nullptr;
 }
 
 Weight ViewFloatWeight(const ModelReader& reader, std::string_view name, const Shape& shape) {

@@ -4,12 +4,15 @@
 // after construction.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "kernels/packed.h"
 #include "tensor/tensor.h"
 
 namespace ingot {
@@ -38,9 +41,21 @@ class Weight {
   // Row `row` widened to float32 into `out` [cols].
   void WidenRow(int64_t row, float* out) const;
 
+  // The matrix in the layout of these kernels: made on the first call (thread-safe), kept, shared by
+  // all copies. One weight is only ever asked for one layout. Errors: ResourceError.
+  const PackedMatrix& Packed(const PackedKernels& kernels) const;
+  // The same if it was made before, else null.
+  const PackedMatrix* PackedIfMade() const;
+
  private:
+  struct PackedSlot {
+    std::once_flag once;
+    std::atomic<bool> made = false;
+    PackedMatrix matrix;
+  };
   TensorView view_;
   std::shared_ptr<const Tensor> owner_;
+  std::shared_ptr<PackedSlot> packed_;
 };
 
 // A tensor of the checkpoint as a weight view. Errors: FormatError when absent, of another shape,

@@ -14,6 +14,7 @@ namespace ingot {
 namespace {
 
 #include "kernels/arm/simd_mmla.h"
+#include "kernels/arm/simd_packed.h"
 
 struct Bf16Mmla {
   using X = uint16_t;
@@ -27,6 +28,8 @@ struct Bf16Mmla {
     vst1_f32(out, vget_low_f32(acc));
     vst1_f32(out + ld, vget_high_f32(acc));
   }
+  static inline Acc Low(Acc a, Acc b) { return vcombine_f32(vget_low_f32(a), vget_low_f32(b)); }
+  static inline Acc High(Acc a, Acc b) { return vcombine_f32(vget_high_f32(a), vget_high_f32(b)); }
 };
 
 void MatmulBf16(const uint16_t* x, size_t ldx, size_t rows, const uint16_t* w, size_t n_out,
@@ -38,8 +41,26 @@ void MatmulBf16(const uint16_t* x, size_t ldx, size_t rows, const uint16_t* w, s
   }
 }
 
+void PackPanel8(const void* w, size_t n_out, size_t k_size, std::byte* panel, int32_t*) {
+  PackPanelBytes<uint64_t>(w, n_out, 2 * k_size, panel);
+}
+void PackRow(const void* x, size_t k_size, size_t stride, std::byte* out) {
+  PlaceRow<uint64_t>(x, 2 * k_size, stride, out);
+}
+
 }  // namespace
 
-void AddArmBf16Kernels(KernelTable* table) { table->matmul_bf16 = MatmulBf16; }
+void AddArmBf16Kernels(KernelTable* table) {
+  static const PackedKernels packed = {.columns = kPanelColumns,
+                                       .group = 4,
+                                       .rows = kPackedRows,
+                                       .w_bytes = 2,
+                                       .x_bytes = 8,
+                                       .pack_panel = PackPanel8,
+                                       .pack_row = PackRow,
+                                       .tile = RunTile<BlockTile<Bf16Mmla>>};
+  table->matmul_bf16 = MatmulBf16;
+  table->packed_bf16 = &packed;
+}
 
 }  // namespace ingot

@@ -14,6 +14,7 @@ namespace ingot {
 namespace {
 
 #include "kernels/arm/simd_mmla.h"
+#include "kernels/arm/simd_packed.h"
 
 struct Int8Mmla {
   using X = int8_t;
@@ -27,6 +28,8 @@ struct Int8Mmla {
     vst1_s32(out, vget_low_s32(acc));
     vst1_s32(out + ld, vget_high_s32(acc));
   }
+  static inline Acc Low(Acc a, Acc b) { return vcombine_s32(vget_low_s32(a), vget_low_s32(b)); }
+  static inline Acc High(Acc a, Acc b) { return vcombine_s32(vget_high_s32(a), vget_high_s32(b)); }
 };
 
 void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t n_out,
@@ -34,8 +37,26 @@ void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t 
   MatmulMmla<Int8Mmla>(x, ldx, rows, w, n_out, k_size, y, ldy);
 }
 
+void PackPanel8(const void* w, size_t n_out, size_t k_size, std::byte* panel, int32_t*) {
+  PackPanelBytes<uint64_t>(w, n_out, k_size, panel);
+}
+void PackRow(const void* x, size_t k_size, size_t stride, std::byte* out) {
+  PlaceRow<uint64_t>(x, k_size, stride, out);
+}
+
 }  // namespace
 
-void AddI8mmKernels(KernelTable* table) { table->matmul_i8 = MatmulI8; }
+void AddI8mmKernels(KernelTable* table) {
+  static const PackedKernels packed = {.columns = kPanelColumns,
+                                       .group = 8,
+                                       .rows = kPackedRows,
+                                       .w_bytes = 1,
+                                       .x_bytes = 8,
+                                       .pack_panel = PackPanel8,
+                                       .pack_row = PackRow,
+                                       .tile = RunTile<BlockTile<Int8Mmla>>};
+  table->matmul_i8 = MatmulI8;
+  table->packed_i8 = &packed;
+}
 
 }  // namespace ingot

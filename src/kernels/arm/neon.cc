@@ -21,6 +21,7 @@ namespace {
 // The vector types.
 #include "kernels/arm/simd_int8.h"
 #include "kernels/arm/simd_neon.h"
+#include "kernels/arm/simd_packed.h"
 
 // Products of int8 are exact in int16 (-128 * -128 = 2^14); pairs of them are added in 32 bits. A
 // second product added in int16 could overflow, so each is added on its own: per 16 bytes two
@@ -38,6 +39,40 @@ void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t 
   MatmulAny<Int8Dot, Int8Dot, 4, 4>(x, ldx, rows, w, n_out, k_size, nullptr, y, ldy);
 }
 
+// Packed bfloat16: weights widened when loaded (one shift per vector), x widened when packed.
+struct Bf16Lanes {
+  using Acc = float32x4_t;
+  static constexpr size_t kVectorBytes = 8;
+  static inline Acc Zero() { return V::Zero(); }
+  static inline Acc LoadW(const std::byte* p) {
+    return V::LoadBf16(reinterpret_cast<const uint16_t*>(p));
+  }
+  template <int kLane>
+  static inline Acc MulAdd(Acc acc, Acc w, uint32x4_t x) {
+    return vfmaq_laneq_f32(acc, w, vreinterpretq_f32_u32(x), kLane);
+  }
+};
+
+void PackPanel(const void* w, size_t n_out, size_t k_size, std::byte* panel, int32_t*) {
+  PackPanelBytes<uint16_t>(w, n_out, 2 * k_size, panel);
+}
+void PackRow(const void* x, size_t k_size, size_t stride, std::byte* out) {
+  const auto* from = static_cast<const uint16_t*>(x);
+  for (size_t k = 0; k < k_size; ++k, out += stride) {
+    const uint32_t bits = static_cast<uint32_t>(from[k]) << 16;
+    __builtin_memcpy(out, &bits, sizeof(bits));
+  }
+}
+
+constexpr PackedKernels kPackedBf16 = {.columns = kPanelColumns,
+                                       .group = 1,
+                                       .rows = kPackedRows,
+                                       .w_bytes = 2,
+                                       .x_bytes = 4,
+                                       .pack_panel = PackPanel,
+                                       .pack_row = PackRow,
+                                       .tile = RunTile<LaneTile<Bf16Lanes>>};
+
 }  // namespace
 
 const KernelTable& NeonKernels() {
@@ -49,6 +84,7 @@ const KernelTable& NeonKernels() {
     neon.matmul_f32_f16 = MatmulF32F16<V>;
     neon.matmul_bf16 = MatmulBf16<V>;
     neon.matmul_i8 = MatmulI8;
+    neon.packed_bf16 = &kPackedBf16;
     neon.attention_f32 = Attention<V, float>;
     neon.attention_bf16 = Attention<V, Bf16>;
     neon.rms_norm = RmsNorm<V>;

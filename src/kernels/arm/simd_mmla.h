@@ -12,7 +12,7 @@
 // D provides: X (= W, the element), Y, Acc, Zero, MulAdd(acc, x pair, w pair), Store (the four
 // lanes).
 
-inline constexpr size_t kGroupBytes = 8, kPairBytes = 16, kBlockBytes = 1024;  // of k
+inline constexpr size_t kPairBytes = 16, kBlockBytes = 1024;  // of k
 inline constexpr size_t kTilePairs = 4, kTileColumnPairs = 6;
 
 constexpr size_t Groups(size_t bytes) { return (bytes + 15) / 16 * 2; }

@@ -32,6 +32,13 @@ struct V {
   }
   static inline F LoadBf16(const uint16_t* p) { return FromBf16(vld1_u16(p)); }
   static inline F LoadBf16N(const uint16_t* p, size_t n) { return FromBf16(LoadHalvesN(p, n)); }
+  // Lower and upper halves of 32-bit elements, as bfloat16.
+  static inline F LoadLowHalves(const uint32_t* p) {
+    return vreinterpretq_f32_u32(vshlq_n_u32(vld1q_u32(p), 16));
+  }
+  static inline F LoadHighHalves(const uint32_t* p) {
+    return vreinterpretq_f32_u32(vandq_u32(vld1q_u32(p), vdupq_n_u32(0xffff0000u)));
+  }
   static inline F FromF16(uint16x4_t bits) { return vcvt_f32_f16(vreinterpret_f16_u16(bits)); }
   static inline F LoadF16(const uint16_t* p) { return FromF16(vld1_u16(p)); }
   static inline F LoadF16N(const uint16_t* p, size_t n) { return FromF16(LoadHalvesN(p, n)); }

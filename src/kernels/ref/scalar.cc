@@ -2,6 +2,7 @@
 // The specification of the kernels: plain loops, float32 sums in 16 interleaved parts (which the
 // compiler may vectorise without changing a bit, and which errs less than one running sum).
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 
 #include "base/numeric.h"
@@ -95,25 +96,33 @@ void Softmax(float* x, size_t n) {
 
 template <typename T>
 void Attention(const AttentionArgs& args) {
-  const T* keys = static_cast<const T*>(args.keys);
-  const T* values = static_cast<const T*>(args.values);
-  const size_t dim = args.head_dim;
+  constexpr size_t kStep = 4 / sizeof(T);
+  const size_t dim = args.head_dim, width = AttentionWidth(dim);
+  const auto page = [](const void* const* pages, size_t key, size_t offset) {
+    return reinterpret_cast<const T*>(static_cast<const std::byte*>(pages[key / kAttentionPage]) +
+                                      offset);
+  };
   for (size_t row = 0; row < args.n_rows; ++row) {
     const size_t n_keys = static_cast<size_t>(args.n_keys[row]);
     float* scores = args.scratch;
     for (size_t key = 0; key < n_keys; ++key) {
-      const T* column =
-          keys + key / kAttentionKeyBlock * kAttentionKeyBlock * dim + key % kAttentionKeyBlock;
+      const size_t slot = key % kAttentionPage, lane = slot % kAttentionKeyBlock;
+      const T* block = page(args.keys, key, args.key_offset) + (slot - lane) * dim;
       float sum = 0;
-      for (size_t d = 0; d < dim; ++d)
-        sum += args.q[row][d] * Widen(column[d * kAttentionKeyBlock]);
+      for (size_t d = 0; d < dim; ++d) {
+        sum += args.q[row][d] *
+               Widen(block[(d / kStep * kAttentionKeyBlock + lane) * kStep + d % kStep]);
+      }
       scores[key] = sum * args.scale;
     }
     Softmax(scores, n_keys);
     float* out = args.out[row];
     std::memset(out, 0, dim * sizeof(float));
     for (size_t key = 0; key < n_keys; ++key) {
-      for (size_t d = 0; d < dim; ++d) out[d] += scores[key] * Widen(values[key * dim + d]);
+      const size_t slot = key % kAttentionPage;
+      const T* values =
+          page(args.values, key, args.value_offset) + (slot - slot % kStep) * width + slot % kStep;
+      for (size_t d = 0; d < dim; ++d) out[d] += scores[key] * Widen(values[d * kStep]);
     }
   }
 }

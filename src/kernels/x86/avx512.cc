@@ -42,6 +42,14 @@ struct V {
   static inline F LoadBf16N(const uint16_t* p, size_t n) {
     return FromBf16(_mm256_maskz_loadu_epi16(FirstLanes(n), p));
   }
+  // The lower and the upper bfloat16 of pairs.
+  static inline F LoadLowHalves(const uint32_t* p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+  }
+  static inline F LoadHighHalves(const uint32_t* p) {
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+  }
   static inline F LoadF16(const uint16_t* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }

@@ -14,6 +14,9 @@ namespace ingot {
 namespace {
 
 #include "kernels/x86/simd_matmul.h"
+#include "kernels/x86/simd_packed.h"
+// Uses nothing of them, but belongs behind them.
+#include "kernels/x86/avx512_packed.h"
 
 struct Bf16Dot {
   using X = uint16_t;
@@ -61,8 +64,46 @@ void MatmulBf16(const uint16_t* x, size_t ldx, size_t rows, const uint16_t* w, s
   MatmulAny<Bf16Dot, Bf16Dot, 3, 8>(x, ldx, rows, w, n_out, k_size, bias, y, ldy);
 }
 
+struct Bf16Packed {
+  using Acc = __m512;
+  using W = __m512i;
+  using Epilogue = FloatEpilogue;
+  static constexpr size_t kLanes = 16, kColumnVectors = 2, kMaxRows = 12;
+  static constexpr size_t kXBytes = 4, kVectorBytes = 64, kSteps = 1;
+  static inline Acc Zero() { return _mm512_setzero_ps(); }
+  static inline W LoadW(const std::byte* p, size_t) { return _mm512_loadu_si512(p); }
+  static inline __m512i LoadX(const std::byte* p, size_t) {
+    int32_t group;
+    __builtin_memcpy(&group, p, 4);
+    return _mm512_set1_epi32(group);
+  }
+  static inline void Pin(__m512i& v) { asm("" : "+v"(v)); }
+  static inline Acc MulAdd(Acc acc, __m512i x, W w) {
+    return _mm512_dpbf16_ps(acc, (__m512bh)x, (__m512bh)w);
+  }
+};
+
+void PackPanelBf16(const void* w, size_t n_out, size_t k_size, std::byte* panel, int32_t*) {
+  PackPanel32(w, n_out, k_size * sizeof(uint16_t), panel);
+}
+
+void PackRowsBf16(const void* x, size_t n_rows, size_t k_size, std::byte* tile) {
+  PackTileRows(x, n_rows, k_size * sizeof(uint16_t), 0, tile);
+}
+
 }  // namespace
 
-void AddAvx512Bf16Kernels(KernelTable* table) { table->matmul_bf16 = MatmulBf16; }
+void AddAvx512Bf16Kernels(KernelTable* table) {
+  static const PackedKernels packed = {.columns = 32,
+                                       .group = 2,
+                                       .rows = Bf16Packed::kMaxRows,
+                                       .w_bytes = sizeof(uint16_t),
+                                       .x_bytes = Bf16Packed::kXBytes,
+                                       .pack_panel = PackPanelBf16,
+                                       .pack_rows = PackRowsBf16,
+                                       .tile = RunPackedTile<Bf16Packed>};
+  table->matmul_bf16 = MatmulBf16;
+  table->packed_bf16 = &packed;
+}
 
 }  // namespace ingot

@@ -1,73 +1,111 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention of up to kAttentionRows query rows against one key/value head, over a vector type V.
-// Included inside an anonymous namespace after simd_float.h.
+// Attention of up to kAttentionRows query rows against one key/value head, over a vector type V and
+// T = float or Bf16 (pairs). Included inside an anonymous namespace after simd_float.h.
 //
-// Keys come in blocks of 16, transposed ([head_dim][16]): a score vector holds 16 (or 2 x 8)
-// neighbouring keys, each summed over head_dim in order. Values are summed over chunks of 64 keys,
-// then chunk by chunk. A row's result depends on its own query and number of keys alone. Rows go
-// through in tiles of kRows, so that a chunk of keys in L1 serves all of them.
+// Keys come in transposed blocks of 64: a score vector holds neighbouring keys, each summed over
+// head_dim in order. Values are summed over chunks of 64 keys, then chunk by chunk. A row's result
+// depends on its own query and number of keys alone. Rows go through in tiles of kRows, so that a
+// chunk of keys in L1 serves all of them.
 
-inline constexpr size_t kChunk = 64;  // keys
+inline constexpr size_t kChunk = kAttentionKeyBlock;  // keys
+inline constexpr size_t kUnit = 16;                   // keys; tiles are multiples of it
 
-template <typename V, typename T, int kRows, int kBlocks, size_t... I>
+// The 32-bit elements of a page (AttentionArgs): kStep neighbouring positions in one.
+template <typename T>
+struct PageOf {
+  using Element = float;
+  static constexpr size_t kStep = 1;
+};
+template <>
+struct PageOf<Bf16> {
+  using Element = uint32_t;
+  static constexpr size_t kStep = 2;
+};
+
+// Position kHalf of a vector of elements.
+template <typename V, size_t kHalf>
+[[gnu::always_inline]] inline typename V::F LoadHalf(const float* p) {
+  return V::Load(p);
+}
+template <typename V, size_t kHalf>
+[[gnu::always_inline]] inline typename V::F LoadHalf(const uint32_t* p) {
+  if constexpr (requires { V::LoadLowHalves(p); }) {
+    return kHalf == 0 ? V::LoadLowHalves(p) : V::LoadHighHalves(p);
+  } else {
+    float widened[V::kLanes];
+    for (size_t i = 0; i < V::kLanes; ++i)
+      widened[i] = __builtin_bit_cast(float, kHalf == 0 ? p[i] << 16 : p[i] & 0xffff0000u);
+    return V::Load(widened);
+  }
+}
+
+template <typename Element>
+inline const Element* PageAt(const void* const* pages, size_t key, size_t offset) {
+  return reinterpret_cast<const Element*>(static_cast<const char*>(pages[key / kAttentionPage]) +
+                                          offset);
+}
+
+template <typename V, typename T, int kRows, int kUnits, size_t... I>
 [[gnu::always_inline]] inline void ScoreTile(std::index_sequence<I...>, const float* const* q,
-                                             const T* keys, size_t dim, typename V::F scale,
-                                             float* scores, size_t stride) {
-  constexpr size_t kVectors = kAttentionKeyBlock / V::kLanes,
-                   kWide = kBlocks * kVectors;  // I = row * kWide + vector
+                                             const typename PageOf<T>::Element* keys, size_t dim,
+                                             typename V::F scale, float* scores, size_t stride) {
+  constexpr size_t kStep = PageOf<T>::kStep,
+                   kWide = kUnits * kUnit / V::kLanes;  // I = row * kWide + vector
   typename V::F acc[sizeof...(I)] = {((void)I, V::Zero())...};
-  for (size_t d = 0; d < dim; ++d) {
-    const auto step = [&]<size_t... W>(std::index_sequence<W...>) __attribute__((always_inline)) {
-      const typename V::F k[kWide] = {LoadAs<V>(
-          keys + (W / kVectors * dim + d) * kAttentionKeyBlock + W % kVectors * V::kLanes)...};
-      ((acc[I] = V::Fma(V::Set1(q[I / kWide][d]), k[I % kWide], acc[I])), ...);
+  const size_t steps = dim / kStep;
+  for (size_t step = 0; step < steps; ++step) {
+    const auto half = [&]<size_t kHalf, size_t... W>(std::index_sequence<W...>)
+        __attribute__((always_inline)) {
+      const typename V::F k[kWide] = {LoadHalf<V, kHalf>(keys + step * kChunk + W * V::kLanes)...};
+      ((acc[I] = V::Fma(V::Set1(q[I / kWide][step * kStep + kHalf]), k[I % kWide], acc[I])), ...);
     };
-    step(std::make_index_sequence<kWide>{});
+    half.template operator()<0>(std::make_index_sequence<kWide>{});
+    if constexpr (kStep == 2) half.template operator()<1>(std::make_index_sequence<kWide>{});
   }
   (V::Store(scores + I / kWide * stride + I % kWide * V::kLanes, V::Mul(acc[I], scale)), ...);
 }
 
-template <typename V, typename T, int kRows, int kBlocks>
-void Scores(const float* const* q, const T* keys, size_t dim, float scale, float* scores,
-            size_t stride) {
-  constexpr size_t kCount = kRows * kBlocks * (kAttentionKeyBlock / V::kLanes);
-  ScoreTile<V, T, kRows, kBlocks>(std::make_index_sequence<kCount>{}, q, keys, dim, V::Set1(scale),
-                                  scores, stride);
+template <typename V, typename T, int kRows, int kUnits>
+void Scores(const float* const* q, const typename PageOf<T>::Element* keys, size_t dim, float scale,
+            float* scores, size_t stride) {
+  constexpr size_t kCount = kRows * kUnits * (kUnit / V::kLanes);
+  ScoreTile<V, T, kRows, kUnits>(std::make_index_sequence<kCount>{}, q, keys, dim, V::Set1(scale),
+                                 scores, stride);
 }
 
-// Blocks [0, n_blocks) of a chunk for kRows rows.
+// The first n_units units of a chunk for kRows rows.
 template <typename V, typename T, int kRows>
-void ScoreChunk(const float* const* q, const T* keys, size_t n_blocks, size_t dim, float scale,
-                float* scores, size_t stride) {
+void ScoreChunk(const float* const* q, const typename PageOf<T>::Element* keys, size_t n_units,
+                size_t dim, float scale, float* scores, size_t stride) {
   constexpr size_t kWide = V::kScoreBlocks;
-  size_t block = 0;
-  for (; block + kWide <= n_blocks; block += kWide) {
-    Scores<V, T, kRows, kWide>(q, keys + block * dim * kAttentionKeyBlock, dim, scale,
-                               scores + block * kAttentionKeyBlock, stride);
-  }
-  for (; block < n_blocks; ++block) {
-    Scores<V, T, kRows, 1>(q, keys + block * dim * kAttentionKeyBlock, dim, scale,
-                           scores + block * kAttentionKeyBlock, stride);
-  }
+  size_t unit = 0;
+  for (; unit + kWide <= n_units; unit += kWide)
+    Scores<V, T, kRows, kWide>(q, keys + unit * kUnit, dim, scale, scores + unit * kUnit, stride);
+  for (; unit < n_units; ++unit)
+    Scores<V, T, kRows, 1>(q, keys + unit * kUnit, dim, scale, scores + unit * kUnit, stride);
 }
 
 // out[row][d..] (+)= sum over n_keys of p[row][key] * v[key][d..], for kVectors vectors of d (the
-// last of `part` elements).
+// last of `part` elements). p of the key behind an odd number is 0.
 template <typename V, typename T, int kRows, int kVectors, size_t... I>
 [[gnu::always_inline]] inline void ValueTile(std::index_sequence<I...>, const float* p,
-                                             size_t stride, const T* v, size_t dim, size_t n_keys,
-                                             bool first, size_t part, float* const* out, size_t d) {
+                                             size_t stride, const typename PageOf<T>::Element* v,
+                                             size_t dim, size_t n_keys, bool first, size_t part,
+                                             float* const* out, size_t d) {
+  constexpr size_t kStep = PageOf<T>::kStep;
+  const size_t width = AttentionWidth(dim), steps = (n_keys + kStep - 1) / kStep;
   typename V::F acc[sizeof...(I)] = {((void)I, V::Zero())...};
-  for (size_t key = 0; key < n_keys; ++key) {
-    const auto step = [&]<size_t... W>(std::index_sequence<W...>) __attribute__((always_inline)) {
-      const T* row = v + key * dim + d;
-      const typename V::F value[kVectors] = {(part == V::kLanes
-                                                  ? LoadAs<V>(row + W * V::kLanes)
-                                                  : LoadAsN<V>(row + W * V::kLanes, part))...};
-      ((acc[I] = V::Fma(V::Set1(p[I / kVectors * stride + key]), value[I % kVectors], acc[I])),
+  for (size_t step = 0; step < steps; ++step) {
+    const auto half = [&]<size_t kHalf, size_t... W>(std::index_sequence<W...>)
+        __attribute__((always_inline)) {
+      const typename V::F value[kVectors] = {
+          LoadHalf<V, kHalf>(v + step * width + d + W * V::kLanes)...};
+      ((acc[I] = V::Fma(V::Set1(p[I / kVectors * stride + step * kStep + kHalf]),
+                        value[I % kVectors], acc[I])),
        ...);
     };
-    step(std::make_index_sequence<kVectors>{});
+    half.template operator()<0>(std::make_index_sequence<kVectors>{});
+    if constexpr (kStep == 2) half.template operator()<1>(std::make_index_sequence<kVectors>{});
   }
   const auto put = [&](size_t row, size_t vector, typename V::F sum) {
     float* to = out[row] + d + vector * V::kLanes;
@@ -77,8 +115,8 @@ template <typename V, typename T, int kRows, int kVectors, size_t... I>
 }
 
 template <typename V, typename T, int kRows>
-void ValueChunk(const float* p, size_t stride, const T* v, size_t dim, size_t n_keys, bool first,
-                float* const* out) {
+void ValueChunk(const float* p, size_t stride, const typename PageOf<T>::Element* v, size_t dim,
+                size_t n_keys, bool first, float* const* out) {
   constexpr size_t kWide = V::kValueVectors;
   size_t d = 0;
   for (; d + kWide * V::kLanes <= dim; d += kWide * V::kLanes) {
@@ -109,34 +147,36 @@ template <typename Body>
 
 template <typename V, typename T>
 void Attention(const AttentionArgs& args) {
-  const T* keys = static_cast<const T*>(args.keys);
-  const T* values = static_cast<const T*>(args.values);
+  using Element = typename PageOf<T>::Element;
   const size_t dim = args.head_dim, most = MostKeys(args.n_keys, args.n_rows),
-               stride = AttentionScratchStride(most);
+               stride = AttentionScratch(most, dim);
   for (size_t key = 0; key < most; key += kChunk) {
+    const Element* keys = PageAt<Element>(args.keys, key, args.key_offset) +
+                          key % kAttentionPage * (dim / PageOf<T>::kStep);
     ForRowTiles(args.n_rows, [&]<int kRows>(size_t row) {
       const size_t tile_keys = MostKeys(args.n_keys + row, kRows);
       if (tile_keys <= key) return;
       const size_t count = tile_keys - key < kChunk ? tile_keys - key : kChunk;
-      ScoreChunk<V, T, kRows>(args.q + row, keys + key * dim,
-                              (count + kAttentionKeyBlock - 1) / kAttentionKeyBlock, dim,
-                              args.scale, args.scratch + row * stride + key, stride);
+      ScoreChunk<V, T, kRows>(args.q + row, keys, (count + kUnit - 1) / kUnit, dim, args.scale,
+                              args.scratch + row * stride + key, stride);
     });
   }
   float inverse[kAttentionRows];
   for (size_t row = 0; row < args.n_rows; ++row) {
     const size_t n_keys = static_cast<size_t>(args.n_keys[row]);
     inverse[row] = 1.0f / ExpSum<V>(args.scratch + row * stride, n_keys);
-    for (size_t key = n_keys; key < most; ++key)
-      args.scratch[row * stride + key] = 0.0f;  // masked keys of the tile
+    for (size_t key = n_keys; key < most + most % 2; ++key)
+      args.scratch[row * stride + key] = 0.0f;  // masked keys of the tile, and a pair's other half
   }
   for (size_t key = 0; key < most; key += kChunk) {
+    const Element* values = PageAt<Element>(args.values, key, args.value_offset) +
+                            key % kAttentionPage / PageOf<T>::kStep * AttentionWidth(dim);
     ForRowTiles(args.n_rows, [&]<int kRows>(size_t row) {
       const size_t tile_keys = MostKeys(args.n_keys + row, kRows);
       if (tile_keys <= key) return;
       const size_t count = tile_keys - key < kChunk ? tile_keys - key : kChunk;
-      ValueChunk<V, T, kRows>(args.scratch + row * stride + key, stride, values + key * dim, dim,
-                              count, key == 0, args.out + row);
+      ValueChunk<V, T, kRows>(args.scratch + row * stride + key, stride, values, dim, count,
+                              key == 0, args.out + row);
     });
   }
   for (size_t row = 0; row < args.n_rows; ++row) {

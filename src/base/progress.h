@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace ingot {
 
@@ -33,6 +34,25 @@ class Progress {
   std::chrono::steady_clock::time_point start_, last_draw_;
   ProgressStyle style_;
   bool drawn_ = false;
+};
+
+// Progress in megabytes of work whose pieces are counted in bytes.
+class ByteProgress {
+ public:
+  ByteProgress(std::string stage, uint64_t total_bytes)
+      : progress_(std::move(stage), "MB", (total_bytes + kUnit - 1) / kUnit) {}
+  // Bytes that are finished.
+  void Advance(uint64_t bytes, std::string_view detail = {}) {
+    const uint64_t before = bytes_ / kUnit;
+    bytes_ += bytes;
+    progress_.Advance(bytes_ / kUnit - before, detail);
+  }
+  void SkipTo(uint64_t bytes) { progress_.SkipTo((bytes_ = bytes) / kUnit); }
+
+ private:
+  static constexpr uint64_t kUnit = 1'000'000;
+  Progress progress_;
+  uint64_t bytes_ = 0;
 };
 
 }  // namespace ingot

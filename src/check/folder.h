@@ -28,6 +28,7 @@ struct CheckedTensor {
   const TensorInfo* info = nullptr;
   TensorView view() const { return file->View(*info); }
   void Drop() const { file->Drop(*info); }
+  void DropPart(int64_t first, int64_t count) const { file->DropPart(*info, first, count); }
   DType dtype() const { return info->dtype; }
   const Shape& shape() const { return info->shape; }
 };

@@ -34,6 +34,16 @@ int64_t CountNonFinite(const TensorView& view) {
   return total;
 }
 
+int64_t CountNonFinite(const CheckedTensor& tensor) {
+  const TensorView whole = tensor.view();
+  int64_t total = 0;
+  ForEachPiece(whole.elements(), [&](int64_t first, int64_t count) {
+    total += CountNonFinite(PartOf(whole, first, count));
+    tensor.DropPart(first, count);
+  });
+  return total;
+}
+
 // What a comparison of a float tensor with its source found.
 struct Difference {
   int64_t n = 0;          // elements that are not the source's rounded to the tensor's type
@@ -41,8 +51,7 @@ struct Difference {
   double largest = 0;
 };
 
-Difference CompareFloats(const TensorView& here, const TensorView& source) {
-  Difference total;
+void CompareFloats(const TensorView& here, const TensorView& source, Difference* total) {
   std::mutex mutex;
   ParallelFor(static_cast<size_t>(here.elements()), kPart, [&](size_t begin, size_t end) {
     Difference part;
@@ -63,9 +72,19 @@ Difference CompareFloats(const TensorView& here, const TensorView& source) {
       }
     }
     const std::lock_guard lock(mutex);
-    total.n += part.n;
-    total.overflows += part.overflows;
-    total.largest = std::max(total.largest, part.largest);
+    total->n += part.n;
+    total->overflows += part.overflows;
+    total->largest = std::max(total->largest, part.largest);
+  });
+}
+
+Difference CompareFloats(const CheckedTensor& here, const CheckedTensor& source) {
+  const TensorView a = here.view(), b = source.view();
+  Difference total;
+  ForEachPiece(a.elements(), [&](int64_t first, int64_t count) {
+    CompareFloats(PartOf(a, first, count), PartOf(b, first, count), &total);
+    here.DropPart(first, count);
+    source.DropPart(first, count);
   });
   return total;
 }
@@ -139,7 +158,7 @@ void SourceChecker::FindTransform() {
     const CheckedTensor* here = Here(name);
     if (here == nullptr || here->shape() != source.shape() || !IsFloat16Or32(here->dtype()))
       continue;
-    if (CompareFloats(here->view(), source.view()).n > 0) {
+    if (CompareFloats(*here, source).n > 0) {
       transformed_ = true;
       findings_->Fact(
           "norm weights differ from the source: the weights were smoothed or rotated, so codes are "
@@ -157,7 +176,7 @@ void SourceChecker::CheckFloat(const std::string& name, const CheckedTensor& sou
       !IsFloat16Or32(source.dtype())) {
     return;
   }
-  const Difference difference = CompareFloats(here->view(), source.view());
+  const Difference difference = CompareFloats(*here, source);
   here->Drop();
   source.Drop();
   if (difference.overflows > 0) {
@@ -282,7 +301,7 @@ void CheckFloatValues(const CheckedFolder& folder, Findings* findings) {
     const std::string suffix = SuffixOf(name);
     const bool parameter = module != nullptr && module->HasCodes() && suffix != "bias";
     if (parameter || !IsFloat16Or32(tensor.dtype())) continue;  // rules 13 and 15 look at those
-    const int64_t bad = CountNonFinite(tensor.view());
+    const int64_t bad = CountNonFinite(tensor);
     tensor.Drop();
     if (bad == 0) continue;
     findings->Add(

@@ -102,6 +102,9 @@ struct LayoutTensor {
   std::string label;
   bool stored = true;
 };
+inline uint64_t LayoutBytes(const LayoutTensor& tensor) {
+  return static_cast<uint64_t>(NumElements(tensor.shape)) * DTypeSize(tensor.dtype);
+}
 
 // The tensors of one linear in description order. `source_float` is the dtype of its weight in the
 // original (it matters for compressed-tensors, which keeps it).

@@ -74,6 +74,11 @@ void SafetensorsFile::DropPages(const TensorInfo& info, uint64_t first_byte,
   file_.Drop(file_.bytes().subspan(info.offset, info.nbytes).subspan(first_byte, n_bytes));
 }
 
+void SafetensorsFile::DropPart(const TensorInfo& info, int64_t first, int64_t count) const {
+  const auto size = static_cast<uint64_t>(DTypeSize(info.dtype));
+  DropPages(info, static_cast<uint64_t>(first) * size, static_cast<uint64_t>(count) * size);
+}
+
 void SafetensorsFile::Prefetch(const TensorInfo& info) const {
   file_.Prefetch(file_.bytes().subspan(info.offset, info.nbytes));
 }

@@ -6,6 +6,7 @@
 // bounds, no overlap and no hole, total = file size.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -47,6 +48,8 @@ class SafetensorsFile {
   void Drop(const TensorInfo& info) const;
   // Gives back the pages of some of its bytes; views stay valid (the pages are read again on use).
   void DropPages(const TensorInfo& info, uint64_t first_byte, uint64_t n_bytes) const;
+  // The same by elements, as ForEachPiece counts them.
+  void DropPart(const TensorInfo& info, int64_t first, int64_t count) const;
   void Prefetch(const TensorInfo& info) const;
   uint64_t file_size() const { return file_.bytes().size(); }
   uint64_t data_bytes() const { return data_bytes_; }
@@ -60,5 +63,16 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
   uint64_t data_bytes_ = 0;
 };
+
+// Calls body(first, count) for consecutive pieces of at most kPieceElements elements: what streams
+// over a tensor of a gigabyte drops each piece behind itself (DropPart), so that its pages do not
+// count as memory.
+inline constexpr int64_t kPieceElements = int64_t{8} << 20;
+template <typename Body>
+void ForEachPiece(int64_t n_elements, Body body) {
+  for (int64_t first = 0; first < n_elements; first += kPieceElements) {
+    body(first, std::min(kPieceElements, n_elements - first));
+  }
+}
 
 }  // namespace ingot

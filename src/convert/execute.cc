@@ -27,6 +27,37 @@ bool SameBytes(const TensorView& a, const TensorView& b) {
          std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
 }
 
+// The written tensor is the source's, byte by byte.
+bool IsKept(const SourceTensor& source, const SourceTensor& written) {
+  const TensorView a = source.view(), b = written.view();
+  bool same = a.bytes.size() == b.bytes.size();
+  ForEachPiece(same ? a.elements() : 0, [&](int64_t first, int64_t count) {
+    same = same && SameBytes(PartOf(a, first, count), PartOf(b, first, count));
+    source.DropPart(first, count);
+    written.DropPart(first, count);
+  });
+  return same;
+}
+
+void WriteKept(const OutputTensor& tensor, SafetensorsWriter* writer) {
+  const TensorView view = tensor.source->view();
+  const auto size = static_cast<int64_t>(DTypeSize(view.dtype));
+  ForEachPiece(view.elements(), [&](int64_t first, int64_t count) {
+    writer->WritePart(tensor.out.name, static_cast<uint64_t>(first * size),
+                      PartOf(view, first, count).bytes);
+    tensor.source->DropPart(first, count);
+  });
+  writer->MarkWritten(tensor.out.name);
+}
+
+uint64_t StoredBytes(const ConversionPlan& plan) {
+  uint64_t bytes = 0;
+  for (const OutputTensor& tensor : plan.tensors) {
+    if (tensor.out.stored) bytes += LayoutBytes(tensor.out);
+  }
+  return bytes;
+}
+
 // The written numbers are the source's, rounded to the written type, one for all or one for each.
 bool SameNumbers(const TensorView& written, const TensorView& source) {
   const std::vector<float> w = ToFloats(written), s = ToFloats(source);
@@ -48,10 +79,11 @@ bool SameScales(const TensorView& written, const TensorView& source, const std::
   return true;
 }
 
-bool Agrees(const OutputTensor& tensor, const TensorView& written) {
+bool Agrees(const OutputTensor& tensor, const SourceTensor& file_tensor) {
+  const TensorView written = file_tensor.view();
   switch (tensor.action) {
     case Action::kKeep:
-      return SameBytes(written, tensor.source->view());
+      return IsKept(*tensor.source, file_tensor);
     case Action::kCast:
     case Action::kExpand:
     case Action::kCollapse:
@@ -71,17 +103,17 @@ bool Agrees(const OutputTensor& tensor, const TensorView& written) {
 void WriteWeights(const ConversionPlan& plan, const ShardPlan& shards,
                   const SafetensorsWriter::Options& options, const std::filesystem::path& dir) {
   SafetensorsWriter writer(dir, shards, options);
-  Progress progress("convert", "tensors", plan.tensors.size());
+  ByteProgress progress("convert", StoredBytes(plan));
   for (const OutputTensor& tensor : plan.tensors) {
     StopIfAsked();
-    progress.Advance();
     if (!tensor.out.stored) continue;
     if (tensor.make) {
       writer.Write(tensor.out.name, tensor.make().view());
     } else {
-      writer.Write(tensor.out.name, tensor.source->view());
+      WriteKept(tensor, &writer);
     }
     if (tensor.source != nullptr) tensor.source->Drop();
+    progress.Advance(LayoutBytes(tensor.out));
   }
   writer.Commit();
 }
@@ -94,23 +126,23 @@ void VerifyWeights(const ConversionPlan& plan, const ShardPlan& shards,
     files.push_back(std::make_unique<SafetensorsFile>(dir / shard.file_name));
     for (const PlannedTensor& tensor : shard.tensors) file_of[tensor.name] = files.back().get();
   }
-  Progress progress("verify", "tensors", plan.tensors.size());
+  ByteProgress progress("verify", StoredBytes(plan));
   for (const OutputTensor& tensor : plan.tensors) {
     StopIfAsked();
-    progress.Advance();
     if (!tensor.out.stored) continue;
     const SafetensorsFile& file = *file_of.at(tensor.out.name);
-    const TensorView written = file.View(tensor.out.name);
-    if (written.dtype != tensor.out.dtype || written.shape != tensor.out.shape ||
-        !Agrees(tensor, written)) {
+    const SourceTensor written{&file, file.Find(tensor.out.name)};
+    if (written.info == nullptr || written.info->dtype != tensor.out.dtype ||
+        written.info->shape != tensor.out.shape || !Agrees(tensor, written)) {
       throw ResourceError(
           "{}: tensor {}: the bytes read back are not those that were written. Check the disk; the "
           "old files "
           "are still in place.",
           file.path().string(), tensor.out.name);
     }
-    file.Drop(*file.Find(tensor.out.name));
+    written.Drop();
     if (tensor.source != nullptr) tensor.source->Drop();
+    progress.Advance(LayoutBytes(tensor.out));
   }
 }
 

@@ -26,6 +26,7 @@ struct SourceTensor {
   const TensorInfo* info = nullptr;
   TensorView view() const { return file->View(*info); }
   void Drop() const { file->Drop(*info); }
+  void DropPart(int64_t first, int64_t count) const { file->DropPart(*info, first, count); }
 };
 
 // All tensors "<name>.<suffix>" of one module.

@@ -40,6 +40,13 @@ void Widen(const TensorView& view, int64_t first, std::span<float> out, Convert 
 size_t DTypeSize(DType dtype) { return kDTypes[static_cast<size_t>(dtype)].size; }
 std::string_view DTypeName(DType dtype) { return kDTypes[static_cast<size_t>(dtype)].name; }
 
+TensorView PartOf(const TensorView& view, int64_t first, int64_t count) {
+  const size_t size = DTypeSize(view.dtype);
+  return {view.dtype,
+          {count},
+          view.bytes.subspan(static_cast<size_t>(first) * size, static_cast<size_t>(count) * size)};
+}
+
 std::optional<DType> ParseDType(std::string_view name) {
   for (const auto& row : kDTypes) {
     if (row.name == name) return row.dtype;

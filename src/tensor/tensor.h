@@ -32,6 +32,9 @@ struct TensorView {
   }
 };
 
+// Elements [first, first + count) as a vector. Requires: they lie inside.
+TensorView PartOf(const TensorView& view, int64_t first, int64_t count);
+
 // Owns its bytes (64-byte aligned).
 class Tensor {
  public:

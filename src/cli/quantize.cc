@@ -110,9 +110,19 @@ void ReportProblems(const Dataset& data, bool skip) {
   }
 }
 
-QuantizeOptions RunOptions(const Options& options, const QuantPlan& plan, const fs::path& out) {
+// The engines run a BF16 checkpoint in BF16, so ranges are taken in that arithmetic; V0's is its own.
+Precision PrecisionOf(const Options& options, const ModelReader& reader, const QuantPlan& plan) {
+  const std::string text = options.Text("--precision");
+  if (text != "auto") return text == "bf16" ? Precision::kBF16 : Precision::kF32;
+  if (plan.method == Method::kV0 || plan.linears.empty()) return Precision::kF32;
+  const TensorInfo* weight = reader.Find(plan.linears.front().spec.module + ".weight");
+  return weight != nullptr && weight->dtype == DType::kBF16 ? Precision::kBF16 : Precision::kF32;
+}
+
+QuantizeOptions RunOptions(const Options& options, const ModelReader& reader, const QuantPlan& plan,
+                           const fs::path& out) {
   QuantizeOptions run{.out_dir = out};
-  run.calibration.precision = options.Text("--precision") == "bf16" ? Precision::kBF16 : Precision::kF32;
+  run.calibration.precision = PrecisionOf(options, reader, plan);
   const int64_t act_method = options.Integer("--act-method");
   if (act_method < 1 || act_method > 3) throw UserError("--act-method {}: expected 1, 2 or 3.", act_method);
   run.calibration.act_method = static_cast<V0ActMethod>(act_method);
@@ -226,7 +236,7 @@ int RunQuantizeCommand(const Options& options) {
   const fs::path out = Required(Either(options, "--output", "--save-directory"), "an output folder (-o OUT)");
   const Dataset data = SamplesOf(options);
   ReportProblems(data, options.Flag("--skip-bad-images"));
-  const QuantizeOptions run = RunOptions(options, plan, out);
+  const QuantizeOptions run = RunOptions(options, reader, plan, out);
   if (options.Flag("--dry-run")) return DryRunAndPrint(reader, plan, data, run);
 
   const QuantReport report = RunQuantize(reader, plan, data, run);
@@ -273,8 +283,9 @@ std::vector<Option> QuantizeTable() {
       {.name = "--activations", .kind = Kind::kChoice, .default_text = "auto",
        .help = "compressed-tensors only: scales per token (dynamic, default) or fixed.",
        .choices = {"auto", "dynamic", "static", "static-asymmetric"}},
-      {.name = "--precision", .kind = Kind::kChoice, .default_text = "f32",
-       .help = "Arithmetic of the calibration forward.", .choices = {"f32", "bf16"}},
+      {.name = "--precision", .kind = Kind::kChoice, .default_text = "auto",
+       .help = "Arithmetic of the calibration forward; auto: bf16 for a checkpoint in bfloat16, f32 else and for v0.",
+       .choices = {"auto", "f32", "bf16"}},
       {.name = "--no-range-search", .kind = Kind::kFlag, .help = "Method balanced: take the exact extremes as ranges."},
       {.name = "--no-weight-search", .kind = Kind::kFlag,
        .help = "Method balanced: give the largest weight of each row the code 127 instead of trying a few scales."},

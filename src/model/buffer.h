@@ -27,10 +27,11 @@ void Report(const RunContext& context, std::initializer_list<int64_t> shape, con
                   std::span<const int64_t>(shape.begin(), shape.size()), data);
 }
 
-// The input of a site: shown to the hook, which may rewrite it.
-inline void AtSite(const RunContext& context, std::string_view site, float* x, int64_t rows,
-                   int64_t cols) {
+// The input of a site: shown to the hook, which may rewrite it. False: nobody wants what follows.
+[[nodiscard]] inline bool AtSite(const RunContext& context, std::string_view site, float* x,
+                                 int64_t rows, int64_t cols) {
   if (context.hook && !site.empty()) context.hook(site, x, rows, cols);
+  return site.empty() || context.last_site != site;
 }
 
 }  // namespace ingot

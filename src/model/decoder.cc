@@ -36,12 +36,12 @@ AttentionJob MakeJob(const TextConfig& config, const float* q, int64_t n, const 
           .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim))};
 }
 
-// y [n, H] normed -> attention output after o_proj, in place.
-void RunAttentionPart(const TextConfig& config, const DecoderLayer& layer, const RopeTable& rope,
+// y [n, H] normed -> attention output after o_proj, in place. False when a site was the last wanted.
+bool RunAttentionPart(const TextConfig& config, const DecoderLayer& layer, const RopeTable& rope,
                       float* y, int64_t n, KvLayer* kv, const RunContext& context) {
   const int64_t A = config.n_heads, K = config.n_kv_heads, d = config.head_dim;
   const auto q = FloatBuffer(n * A * d), k = FloatBuffer(n * K * d), v = FloatBuffer(n * K * d);
-  AtSite(context, layer.q.site, y, n, config.hidden);
+  if (!AtSite(context, layer.q.site, y, n, config.hidden)) return false;
   const LinearOutput qkv[] = {{&layer.q, q.get()}, {&layer.k, k.get()}, {&layer.v, v.get()}};
   RunLinears(qkv, y, n, context.precision);
 
@@ -56,21 +56,23 @@ void RunAttentionPart(const TextConfig& config, const DecoderLayer& layer, const
   const auto attended = FloatBuffer(n * A * d);
   const AttentionJob job = MakeJob(config, q.get(), n, *kv, attended.get());
   RunAttention({&job, 1});
-  AtSite(context, layer.o.site, attended.get(), n, A * d);
+  if (!AtSite(context, layer.o.site, attended.get(), n, A * d)) return false;
   RunLinear(layer.o, attended.get(), n, y, context.precision);
   Report(context, {n, config.hidden}, y, "text.layer.{}.attn", layer.index);
+  return true;
 }
 
-// y [n, H] normed -> down(silu(gate) * up), in place.
-void RunMlpPart(const DecoderLayer& layer, float* y, int64_t n, const RunContext& context) {
+// y [n, H] normed -> down(silu(gate) * up), in place. False when a site was the last wanted.
+bool RunMlpPart(const DecoderLayer& layer, float* y, int64_t n, const RunContext& context) {
   const auto gate = FloatBuffer(n * layer.gate.out), up = FloatBuffer(n * layer.up.out);
-  AtSite(context, layer.gate.site, y, n, layer.gate.in);
+  if (!AtSite(context, layer.gate.site, y, n, layer.gate.in)) return false;
   const LinearOutput outputs[] = {{&layer.gate, gate.get()}, {&layer.up, up.get()}};
   RunLinears(outputs, y, n, context.precision);
   SiluMulInto(gate.get(), up.get(), Size(n * layer.gate.out), gate.get());
-  AtSite(context, layer.down.site, gate.get(), n, layer.down.in);
+  if (!AtSite(context, layer.down.site, gate.get(), n, layer.down.in)) return false;
   RunLinear(layer.down, gate.get(), n, y, context.precision);
   Report(context, {n, layer.down.out}, y, "text.layer.{}.mlp", layer.index);
+  return true;
 }
 
 // Where a visual token's row comes from.
@@ -119,12 +121,13 @@ void RunDecoderLayer(const TextConfig& config, const DecoderLayer& layer, const 
   const auto y = FloatBuffer(n_tokens * width);  // [n, H]
   RmsNormRows(hidden, layer.input_norm.data(), config.rms_eps, Size(n_tokens), Size(width),
               y.get());
-  RunAttentionPart(config, layer, rope, y.get(), n_tokens, kv != nullptr ? kv : &own, context);
+  if (!RunAttentionPart(config, layer, rope, y.get(), n_tokens, kv != nullptr ? kv : &own, context))
+    return;
   AddInto(hidden, y.get(), Size(n_tokens * width));
 
   RmsNormRows(hidden, layer.post_attention_norm.data(), config.rms_eps, Size(n_tokens), Size(width),
               y.get());
-  RunMlpPart(layer, y.get(), n_tokens, context);
+  if (!RunMlpPart(layer, y.get(), n_tokens, context)) return;
   AddInto(hidden, y.get(), Size(n_tokens * width));
 }
 
@@ -145,7 +148,7 @@ void RunFinalNorm(const TextConfig& config, const TextHead& head, float* hidden,
 
 void RunHead(const TextHead& head, float* normed, int64_t n_tokens, float* logits,
              const RunContext& context) {
-  AtSite(context, head.head.site, normed, n_tokens, head.head.in);
+  if (!AtSite(context, head.head.site, normed, n_tokens, head.head.in)) return;
   RunLinear(head.head, normed, n_tokens, logits, context.precision);
 }
 

@@ -34,6 +34,9 @@ struct RunContext {
   Precision precision = Precision::kF32;
   ObserveFn observe;
   SiteHook hook;
+  // Who only wants the inputs of linears names the last site here: a decoder layer, vision block or
+  // merger returns behind the hook of that site and leaves its output without meaning.
+  std::string_view last_site = {};
 };
 
 }  // namespace ingot

@@ -98,20 +98,21 @@ void ReportRotated(const VisionConfig& config, const VisionBlock& block, const f
   }
 }
 
-// out = proj(attention(y)), y [N, D] normed.
-void RunAttentionPart(const VisionConfig& config, const VisionBlock& block,
+// out = proj(attention(y)), y [N, D] normed. False when a site was the last wanted.
+bool RunAttentionPart(const VisionConfig& config, const VisionBlock& block,
                       const VisionLayout& layout, float* y, const RunContext& context) {
   const int64_t n = layout.n_patches, width = config.hidden;
   const auto qkv = FloatBuffer(n * 3 * width);  // [N][q k v][heads][head_dim]
-  AtSite(context, block.qkv.site, y, n, width);
+  if (!AtSite(context, block.qkv.site, y, n, width)) return false;
   RunLinear(block.qkv, y, n, qkv.get(), context.precision);
   RopeRows(qkv.get(), Size(3 * width), Size(n), Size(2 * config.n_heads), layout.rope.cos.data(),
            layout.rope.sin.data(), Size(layout.rope.half));
   ReportRotated(config, block, qkv.get(), n, context);
   const auto attended = FloatBuffer(n * width);
   AttendSegments(config, layout, context.precision, qkv.get(), attended.get());
-  AtSite(context, block.proj.site, attended.get(), n, width);
+  if (!AtSite(context, block.proj.site, attended.get(), n, width)) return false;
   RunLinear(block.proj, attended.get(), n, y, context.precision);
+  return true;
 }
 
 }  // namespace
@@ -182,16 +183,16 @@ void RunVisionBlock(const VisionConfig& config, const VisionBlock& block,
   const auto y = FloatBuffer(n * width);  // [N, D]
   LayerNormRows(hidden, block.norm1_weight.data(), block.norm1_bias.data(), config.norm_eps,
                 Size(n), Size(width), y.get());
-  RunAttentionPart(config, block, layout, y.get(), context);
+  if (!RunAttentionPart(config, block, layout, y.get(), context)) return;
   AddInto(hidden, y.get(), Size(n * width));
 
   LayerNormRows(hidden, block.norm2_weight.data(), block.norm2_bias.data(), config.norm_eps,
                 Size(n), Size(width), y.get());
   const auto wide = FloatBuffer(n * block.fc1.out);  // [N, MLP]
-  AtSite(context, block.fc1.site, y.get(), n, width);
+  if (!AtSite(context, block.fc1.site, y.get(), n, width)) return;
   RunLinear(block.fc1, y.get(), n, wide.get(), context.precision);
   GeluTanhInPlace(wide.get(), Size(n * block.fc1.out));
-  AtSite(context, block.fc2.site, wide.get(), n, block.fc2.in);
+  if (!AtSite(context, block.fc2.site, wide.get(), n, block.fc2.in)) return;
   RunLinear(block.fc2, wide.get(), n, y.get(), context.precision);
   AddInto(hidden, y.get(), Size(n * width));
   Report(context, {n, width}, hidden, "vision.block.{}", block.index);
@@ -206,10 +207,10 @@ void RunVisionMerger(const VisionConfig& config, const VisionMerger& merger, con
   const auto y = FloatBuffer(n * joined), wide = FloatBuffer(n * merger.fc1.out);  // [n, 4 D]
   LayerNormRows(hidden, merger.norm_weight.data(), merger.norm_bias.data(), config.norm_eps,
                 Size(n * joined / norm_width), Size(norm_width), y.get());
-  AtSite(context, merger.fc1.site, y.get(), n, joined);
+  if (!AtSite(context, merger.fc1.site, y.get(), n, joined)) return;
   RunLinear(merger.fc1, y.get(), n, wide.get(), context.precision);
   GeluErfInPlace(wide.get(), Size(n * merger.fc1.out));
-  AtSite(context, merger.fc2.site, wide.get(), n, merger.fc2.in);
+  if (!AtSite(context, merger.fc2.site, wide.get(), n, merger.fc2.in)) return;
   RunLinear(merger.fc2, wide.get(), n, out, context.precision);
 }
 

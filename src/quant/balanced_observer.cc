@@ -16,9 +16,40 @@ namespace {
 
 constexpr double kLargestWeight = 0x1p20;
 // Values handled by one thread before a second one is worth its own histogram.
-constexpr size_t kParallelValues = size_t{1} << 20;
+constexpr size_t kParallelValues = size_t{1} << 16;
+constexpr uint32_t kExponent = 0x7f800000u;
 
-bool IsFinite(float v) { return (std::bit_cast<uint32_t>(v) & 0x7f800000u) != 0x7f800000u; }
+bool IsFinite(float v) { return (std::bit_cast<uint32_t>(v) & kExponent) != kExponent; }
+
+// Extremes (0 included) and the number of values that are not finite, which the extremes pass over.
+struct RowSummary {
+  float min = 0, max = 0;
+  int64_t non_finite = 0;
+};
+RowSummary Summarize(std::span<const float> values) {
+  constexpr size_t kLanes = 16;
+  float low[kLanes] = {}, high[kLanes] = {};
+  uint32_t bad[kLanes] = {};
+  const auto add = [&](size_t lane, float v) {
+    const bool finite = IsFinite(v);
+    const float kept = finite ? v : 0.0f;
+    low[lane] = kept < low[lane] ? kept : low[lane];
+    high[lane] = kept > high[lane] ? kept : high[lane];
+    bad[lane] += finite ? 0 : 1;
+  };
+  size_t c = 0;
+  for (; c + kLanes <= values.size(); c += kLanes) {
+    for (size_t l = 0; l < kLanes; ++l) add(l, values[c + l]);
+  }
+  for (; c < values.size(); ++c) add(0, values[c]);
+  RowSummary row;
+  for (size_t l = 0; l < kLanes; ++l) {
+    row.min = std::min(row.min, low[l]);
+    row.max = std::max(row.max, high[l]);
+    row.non_finite += bad[l];
+  }
+  return row;
+}
 
 }  // namespace
 
@@ -40,7 +71,7 @@ void AddColumnNorms(const TensorView& weight, std::span<double> norms) {
   });
 }
 
-// Counts of a part of the rows.
+// Counts of some of the rows.
 struct BalancedObserver::Part {
   std::array<WeightedHistogram, kModalities> histograms;
   float min = 0, max = 0;
@@ -48,7 +79,7 @@ struct BalancedObserver::Part {
 };
 
 BalancedObserver::BalancedObserver(std::span<const double> column_norms)
-    : weight_(column_norms.size(), 1), total_(std::make_unique<Part>()) {
+    : weight_(column_norms.size(), 1) {
   const double largest =
       column_norms.empty() ? 0 : *std::max_element(column_norms.begin(), column_norms.end());
   if (!(largest > 0) || !std::isfinite(largest)) return;
@@ -60,7 +91,7 @@ BalancedObserver::BalancedObserver(std::span<const double> column_norms)
 
 BalancedObserver::~BalancedObserver() = default;
 
-int64_t BalancedObserver::non_finite() const { return total_->non_finite; }
+int64_t BalancedObserver::non_finite() const { return Total().non_finite; }
 
 void BalancedObserver::AddRows(std::span<const float> x, std::span<const Modality> modality,
                                Part* part) const {
@@ -68,15 +99,12 @@ void BalancedObserver::AddRows(std::span<const float> x, std::span<const Modalit
   for (size_t row = 0; row < modality.size(); ++row) {
     const float* values = x.data() + row * in;
     WeightedHistogram& histogram = part->histograms[static_cast<size_t>(modality[row])];
+    const RowSummary summary = Summarize({values, in});
+    part->min = std::min(part->min, summary.min);
+    part->max = std::max(part->max, summary.max);
+    part->non_finite += summary.non_finite;
     for (size_t c = 0; c < in; ++c) {
-      const float v = values[c];
-      if (!IsFinite(v)) {
-        ++part->non_finite;
-        continue;
-      }
-      part->min = std::min(part->min, v);
-      part->max = std::max(part->max, v);
-      histogram.Add(v, weight_[c]);
+      if (summary.non_finite == 0 || IsFinite(values[c])) histogram.Add(values[c], weight_[c]);
     }
   }
 }
@@ -88,29 +116,42 @@ void BalancedObserver::Observe(std::span<const float> x, std::span<const Modalit
                         in);
   }
   for (const Modality m : modality) seen_[static_cast<size_t>(m)] = true;
-  if (x.size() < 2 * kParallelValues) {
-    AddRows(x, modality, total_.get());
-    return;
-  }
   std::mutex mutex;
+  std::vector<Part*> free;  // parts that no thread uses at the moment
+  for (const auto& part : parts_) free.push_back(part.get());
   const size_t grain = std::max<size_t>(1, kParallelValues / in);
   ParallelFor(modality.size(), grain, [&](size_t begin, size_t end) {
-    Part part;
-    AddRows(x.subspan(begin * in, (end - begin) * in), modality.subspan(begin, end - begin), &part);
+    Part* part = nullptr;
+    {
+      const std::lock_guard lock(mutex);
+      if (free.empty()) free.push_back(parts_.emplace_back(std::make_unique<Part>()).get());
+      part = free.back();
+      free.pop_back();
+    }
+    AddRows(x.subspan(begin * in, (end - begin) * in), modality.subspan(begin, end - begin), part);
     const std::lock_guard lock(mutex);
-    for (size_t m = 0; m < kModalities; ++m) total_->histograms[m].Merge(part.histograms[m]);
-    total_->min = std::min(total_->min, part.min);
-    total_->max = std::max(total_->max, part.max);
-    total_->non_finite += part.non_finite;
+    free.push_back(part);
   });
 }
 
+BalancedObserver::Part BalancedObserver::Total() const {
+  Part total;
+  for (const auto& part : parts_) {
+    for (size_t m = 0; m < kModalities; ++m) total.histograms[m].Merge(part->histograms[m]);
+    total.min = std::min(total.min, part->min);
+    total.max = std::max(total.max, part->max);
+    total.non_finite += part->non_finite;
+  }
+  return total;
+}
+
 RangeResult BalancedObserver::Params(const RuntimeRules& rules, bool search) const {
+  const Part total = Total();
   RangeProblem problem;
-  problem.min = total_->min;
-  problem.max = total_->max;
+  problem.min = total.min;
+  problem.max = total.max;
   for (size_t m = 0; m < kModalities; ++m) {
-    if (seen_[m]) problem.bins[m] = total_->histograms[m].Bins();
+    if (seen_[m]) problem.bins[m] = total.histograms[m].Bins();
   }
   const RangeSearchOptions options{.grid = rules.input_scale, .symmetric = rules.symmetric};
   if (search) return SearchRange(problem, options);

@@ -36,11 +36,12 @@ class BalancedObserver {
 
  private:
   struct Part;
+  Part Total() const;
   void AddRows(std::span<const float> x, std::span<const Modality> modality, Part* part) const;
 
   std::vector<uint32_t> weight_;  // [in], 1 .. 2^20
   std::array<bool, kModalities> seen_{};
-  std::unique_ptr<Part> total_;
+  std::vector<std::unique_ptr<Part>> parts_;  // as many as threads have counted at once
 };
 
 }  // namespace ingot

@@ -80,6 +80,7 @@ BlockCalibrator::Sites BlockCalibrator::MakeSites(const BlockJob& job) const {
 BlockReport BlockCalibrator::Calibrate(const BlockJob& job) const {
   Sites sites = MakeSites(job);
   if (sites.empty()) {
+    Pack(job);
     const RunContext plain{.precision = options_.precision, .observe = {}, .hook = {}};
     for (size_t sample = 0; sample < job.n_samples; ++sample) job.run(sample, plain, true);
     return {};
@@ -132,7 +133,26 @@ Linear BlockCalibrator::Executable(const Linear& original, const QuantizedLinear
   return linear;
 }
 
-// Pass 1: float block, observers at the sites. Pass 2: the block as the engine runs it, whose output the next block gets, so
+// What the float block computes behind its last quantized linear's input is not needed: with down_proj float that is three
+// quarters of a layer.
+std::string_view BlockCalibrator::LastSite(const BlockJob& job) const {
+  std::string_view site;
+  for (const Linear* linear : job.linears) {
+    if (TypeOf(*linear) != LinearType::kFloat) site = linear->site;
+  }
+  return site;
+}
+
+// Packs the linears before the site `end` ("": all), if the job asks for it.
+void BlockCalibrator::Pack(const BlockJob& job, std::string_view end) const {
+  if (!job.pack_weights) return;
+  for (const Linear* linear : job.linears) {
+    if (!end.empty() && linear->site == end) break;
+    if (linear->exec != LinearExec::kFloat || options_.precision == Precision::kBF16) PackWeight(*linear);
+  }
+}
+
+// Pass 1: float block up to its last site, observers at the sites. Pass 2: the block as the engine runs it, whose output the next block gets, so
 // later scales see the errors of earlier blocks.
 BlockReport BlockCalibrator::CalibrateBalanced(const BlockJob& job, Sites& sites) const {
   size_t sample = 0;
@@ -145,6 +165,8 @@ BlockReport BlockCalibrator::CalibrateBalanced(const BlockJob& job, Sites& sites
     it->second.statistics.Observe(values, modality);
     if (it->second.balanced) it->second.balanced->Observe(values, modality);
   };
+  observing.last_site = LastSite(job);
+  Pack(job, observing.last_site);
   for (sample = 0; sample < job.n_samples; ++sample) job.run(sample, observing, false);
 
   BlockReport report;
@@ -170,6 +192,7 @@ BlockReport BlockCalibrator::CalibrateBalanced(const BlockJob& job, Sites& sites
     Finish(job, *linear, quantized, &site, &report);
     *linear = Executable(*linear, quantized);
   }
+  Pack(job);
   const RunContext plain{.precision = options_.precision, .observe = {}, .hook = {}};
   for (sample = 0; sample < job.n_samples; ++sample) job.run(sample, plain, true);
   return report;

@@ -31,9 +31,10 @@ struct CalibrationOptions {
 // A block as the calibrator sees it.
 struct BlockJob {
   std::string name;              // "text layer 3"
-  std::vector<Linear*> linears;  // members of the loaded block; replaced while it is calibrated
+  std::vector<Linear*> linears;  // members of the loaded block in the order of their use; replaced while it is calibrated
   size_t n_samples = 0;
   size_t n_float_twins = 0;  // the last samples run unquantized; only v0 with act_method 3 has any
+  bool pack_weights = false;  // keep the weights packed: many samples of few rows
   // Runs the block on one sample; `store` keeps the output for the next block.
   std::function<void(size_t sample, const RunContext& context, bool store)> run;
   // What the rows of a site are in this sample.
@@ -60,7 +61,9 @@ class BlockCalibrator {
   using Sites = std::map<std::string, Site, std::less<>>;
   const LinearSpec& SpecOf(const Linear& linear) const;
   LinearType TypeOf(const Linear& linear) const;
+  std::string_view LastSite(const BlockJob& job) const;
   Sites MakeSites(const BlockJob& job) const;
+  void Pack(const BlockJob& job, std::string_view end = {}) const;
   BlockReport CalibrateBalanced(const BlockJob& job, Sites& sites) const;
   BlockReport CalibrateV0(const BlockJob& job, Sites& sites) const;
   QuantizedLinear Quantize(const Linear& linear, const ActivationParams& params, const SearchRows* rows) const;

@@ -52,6 +52,8 @@ class FolderWriter {
   // Names for WriteFloat, in the order of the folder; those of one text layer or vision block stand
   // together.
   const std::vector<std::string>& FloatNames() const { return float_names_; }
+  // Errors: InternalError when it is not in the plan.
+  const LayoutTensor& Planned(const std::string& name) const;
   // Names of the tensors that WriteLinear writes.
   std::vector<std::string> LinearTensorNames(const LinearSpec& spec) const;
 
@@ -73,7 +75,6 @@ class FolderWriter {
   void CopyTensor(const std::string& name, const std::string& source_name,
                   std::span<const std::byte> bytes);
   LinearType TypeOf(const LinearSpec& spec) const;
-  const LayoutTensor& Planned(const std::string& name) const;
   void WriteParameter(const LayoutTensor& planned, const QuantizedLinear& linear);
   std::string ConfigText() const;
 

@@ -12,6 +12,7 @@
 #include "base/numeric.h"
 #include "base/thread_pool.h"
 #include "checkpoint/w8a8_arithmetic.h"
+#include "kernels/kernels.h"
 #include "quant/weight_search.h"
 
 namespace ingot {
@@ -47,11 +48,7 @@ QuantizedLinear Prepare(const TensorView& weight, const TensorView* bias, Linear
   return q;
 }
 
-float LargestMagnitude(std::span<const float> row) {
-  float amax = 0;
-  for (const float w : row) amax = std::max(amax, std::abs(w));
-  return amax;
-}
+float LargestMagnitude(std::span<const float> row) { return Kernels().abs_max(row.data(), row.size()); }
 
 // Calls scale_of(row index, amax) for the row's scale, then fills the codes.
 template <typename ScaleOf>
@@ -65,9 +62,9 @@ void RoundRows(const TensorView& weight, std::string_view name, QuantizedLinear*
       const float scale = scale_of(n, LargestMagnitude(row));
       q->weight_scale[n] = scale;
       int8_t* codes = q->codes.data() + n * row.size();
-      for (size_t c = 0; c < row.size(); ++c) {
-        codes[c] = static_cast<int8_t>(RoundToCode(row[c] / scale, -127.0f, 127.0f));
-      }
+      const float zero = 0.0f;
+      Kernels().quantize_i8(row.data(), row.size(), {&scale, &zero, false, false}, codes);
+      for (size_t c = 0; c < row.size(); ++c) codes[c] = std::max<int8_t>(codes[c], -127);
     }
   });
 }
@@ -80,21 +77,6 @@ std::vector<float> LargestCodes(const TensorView& weight, std::string_view name,
     throw InternalError("{}: weight {} and sample rows of {} values", name, ShapeText(weight.shape), rows->in);
   }
   return SearchLargestCodes(weight, *rows, scale_of);
-}
-
-constexpr size_t kLanes = 16;
-
-// Dot product with a fixed order of additions: 16 lanes, then lane by lane.
-float Dot(const float* a, const float* b, size_t n) {
-  float lanes[kLanes] = {};
-  size_t c = 0;
-  for (; c + kLanes <= n; c += kLanes) {
-    for (size_t l = 0; l < kLanes; ++l) lanes[l] += a[c + l] * b[c + l];
-  }
-  float sum = 0;
-  for (const float lane : lanes) sum += lane;
-  for (; c < n; ++c) sum += a[c] * b[c];
-  return sum;
 }
 
 double Decibels(double signal, double noise) {
@@ -143,14 +125,16 @@ class OutputError {
       for (size_t c = 0; c < in; ++c)
         rounded[(i - first) * in + c] = static_cast<float>(codes[c]) * scale;
     }
-    for (int64_t r = 0; r < sample.n_rows; ++r) {
-      const size_t at = static_cast<size_t>(r) * in;
-      for (size_t i = first; i < last; ++i) {
-        const double y = Dot(sample.rows.data() + at, exact.data() + (i - first) * in, in);
-        const double z = Dot(quantized_rows.data() + at, rounded.data() + (i - first) * in, in);
-        by_output[i].signal += y * y;
-        by_output[i].noise += (y - z) * (y - z);
-      }
+    const size_t n_rows = static_cast<size_t>(sample.n_rows), n_out = last - first;
+    std::vector<float> y(n_rows * n_out), z(n_rows * n_out);
+    const KernelTable& kernels = Kernels();
+    kernels.matmul_f32(sample.rows.data(), in, n_rows, exact.data(), n_out, in, nullptr, y.data(), n_out);
+    kernels.matmul_f32(quantized_rows.data(), in, n_rows, rounded.data(), n_out, in, nullptr, z.data(), n_out);
+    for (size_t at = 0; at < y.size(); ++at) {
+      Power& power = by_output[first + at % n_out];
+      const double signal = y[at], noise = signal - z[at];
+      power.signal += signal * signal;
+      power.noise += noise * noise;
     }
   }
 

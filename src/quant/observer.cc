@@ -4,10 +4,49 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <mutex>
 
 #include "base/error.h"
+#include "base/thread_pool.h"
 
 namespace ingot {
+namespace {
+
+// Smallest and largest of many values, in lanes that compile to vector instructions. NaN is passed over.
+struct Extremes {
+  static constexpr size_t kLanes = 16;
+  std::array<float, kLanes> low, high;
+  bool any = false;
+
+  Extremes() {
+    low.fill(std::numeric_limits<float>::infinity());
+    high.fill(-std::numeric_limits<float>::infinity());
+  }
+  // channel_max[i] = max(channel_max[i], |values[i]|) on the way.
+  void Add(std::span<const float> values, float* channel_max) {
+    any = true;
+    size_t c = 0;
+    for (; c + kLanes <= values.size(); c += kLanes) {
+      for (size_t l = 0; l < kLanes; ++l) {
+        const float v = values[c + l];
+        low[l] = v < low[l] ? v : low[l];
+        high[l] = v > high[l] ? v : high[l];
+        const float size = std::abs(v);
+        channel_max[c + l] = size > channel_max[c + l] ? size : channel_max[c + l];
+      }
+    }
+    for (; c < values.size(); ++c) {
+      low[0] = std::min(low[0], values[c]);
+      high[0] = std::max(high[0], values[c]);
+      channel_max[c] = std::max(channel_max[c], std::abs(values[c]));
+    }
+  }
+  float Low() const { return *std::min_element(low.begin(), low.end()); }
+  float High() const { return *std::max_element(high.begin(), high.end()); }
+};
+
+}  // namespace
 
 std::string_view ModalityName(Modality modality) {
   return modality == Modality::kText ? "text" : "vision";
@@ -24,21 +63,37 @@ void SiteStatistics::Observe(std::span<const float> x, std::span<const Modality>
     throw InternalError("SiteStatistics: {} values for {} rows of {}", x.size(), modality.size(),
                         in_);
   }
+  AddExtremes(x, modality);
   for (size_t row = 0; row < modality.size(); ++row) {
     PerModality& part = parts_[static_cast<size_t>(modality[row])];
-    const std::span<const float> values = x.subspan(row * in, in);
-    float low = part.tokens == 0 ? values[0] : part.min,
-          high = part.tokens == 0 ? values[0] : part.max;
-    for (size_t c = 0; c < in; ++c) {
-      low = std::min(low, values[c]);
-      high = std::max(high, values[c]);
-      part.channel_max[c] = std::max(part.channel_max[c], std::abs(values[c]));
-    }
-    part.min = low;
-    part.max = high;
-    Sample(part, values);
+    Sample(part, x.subspan(row * in, in));
     ++part.tokens;
   }
+}
+
+// Each thread takes some columns of all rows; extremes are the same in whatever order they are found.
+void SiteStatistics::AddExtremes(std::span<const float> x, std::span<const Modality> modality) {
+  const size_t in = static_cast<size_t>(in_);
+  std::array<bool, kModalities> fresh{};
+  for (size_t m = 0; m < kModalities; ++m) fresh[m] = parts_[m].tokens == 0;
+  std::mutex mutex;
+  ParallelFor(in, 256, [&](size_t begin, size_t end) {
+    std::array<Extremes, kModalities> extremes;
+    for (size_t row = 0; row < modality.size(); ++row) {
+      const auto m = static_cast<size_t>(modality[row]);
+      extremes[m].Add({x.data() + row * in + begin, end - begin},
+                      parts_[m].channel_max.data() + begin);
+    }
+    const std::lock_guard lock(mutex);
+    for (size_t m = 0; m < kModalities; ++m) {
+      if (!extremes[m].any) continue;
+      PerModality& part = parts_[m];
+      const float low = extremes[m].Low() + 0.0f, high = extremes[m].High() + 0.0f;  // no -0
+      part.min = fresh[m] ? low : std::min(part.min, low);
+      part.max = fresh[m] ? high : std::max(part.max, high);
+      fresh[m] = false;
+    }
+  });
 }
 
 void SiteStatistics::Sample(PerModality& part, std::span<const float> row) {

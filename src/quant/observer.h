@@ -65,6 +65,7 @@ class SiteStatistics {
   int64_t tokens() const { return parts_[0].tokens + parts_[1].tokens; }
 
  private:
+  void AddExtremes(std::span<const float> x, std::span<const Modality> modality);
   void Sample(PerModality& part, std::span<const float> row);
   int64_t in_, max_rows_;
   std::array<PerModality, kModalities> parts_;

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <future>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -15,6 +17,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "quant/float_copier.h"
 #include "quant/folder_writer.h"
 #include "quant/journal.h"
 #include "quant/run_identity.h"
@@ -28,7 +31,6 @@ namespace {
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr uint64_t kFloatSyncBytes = 256u << 20;
 constexpr size_t kFloatTwins = 5;  // samples on which act_method 3 judges a site, as the original
 
 std::map<std::string, LinearType> TypesOf(const QuantPlan& plan) {
@@ -54,6 +56,8 @@ class QuantizeRun {
   // Bad input is not mended by running the same command again: nothing is kept unless blocks are finished.
   void Discard() {
     progress_.reset();
+    copier_.reset();
+    if (saving_.valid()) saving_.wait();
     writer_.reset();
     folder_.Discard();
   }
@@ -67,16 +71,22 @@ class QuantizeRun {
     report_.run_dtype = DTypeName(plan_.layout.options.run_dtype);
     RestoreJournal();
     OpenWriter();
+    copier_ = std::make_unique<FloatCopier>(reader_, writer_.get(), [this](const auto& names) {
+      Append("copy up to " + names.back(), names, {});
+    });
     if (needs_data_) {
       Timed("prepare", [&] { PrepareSamples(); });
       StartProgress();
+      copier_->Start();
       Timed("vision", [&] { RunVision(); });
       Timed("text", [&] { RunText(); });
       RequireModalities(report_);
     } else {
+      copier_->Start();
       Timed("round", [&] { QuantizeWithoutData(); });
     }
     progress_.reset();
+    WaitForSaved();
     Timed("copy", [&] { CopyFloats(); });
     Timed("commit", [&] { Commit(); });
     return Finished();
@@ -110,18 +120,32 @@ class QuantizeRun {
 
   bool Done(const std::string& step) const { return done_.contains(step); }
 
-  // What the step wrote is on disk before the journal says so.
-  void MarkDone(const std::string& step, const BlockReport& block = {}) {
-    store_.Sync();
-    writer_->Sync();
-    Json json{{"done", step}, {"written", pending_}, {"sites", Json::array()}, {"linears", Json::array()}};
+  void Append(const std::string& step, const std::vector<std::string>& written, const BlockReport& block) {
+    Json json{{"done", step}, {"written", written}, {"sites", Json::array()}, {"linears", Json::array()}};
     for (const auto& site : block.sites) json["sites"].push_back(SiteReportLine(site));
     for (const auto& linear : block.linears) json["linears"].push_back(LinearReportLine(linear));
+    const std::lock_guard lock(journal_mutex_);
     folder_.journal().Append(json.dump());
+  }
+
+  // What the step wrote is on disk before the journal says so. That happens while the next step computes, which waits for
+  // it (WaitForSaved) before it overwrites what this step has read.
+  void MarkDone(const std::string& step, const BlockReport& block = {}) {
+    WaitForSaved();
+    copier_->ThrowIfFailed();
+    saving_ = std::async(std::launch::async, [this, step, block, written = std::move(pending_)] {
+      store_.Sync();
+      writer_->Sync();
+      Append(step, written, block);
+    });
     pending_.clear();
     done_.insert(step);
     report_.sites.insert(report_.sites.end(), block.sites.begin(), block.sites.end());
     report_.linears.insert(report_.linears.end(), block.linears.begin(), block.linears.end());
+  }
+
+  void WaitForSaved() {
+    if (saving_.valid()) saving_.get();
   }
 
   void StopIfInterrupted() const {
@@ -319,7 +343,8 @@ class QuantizeRun {
     BlockJob job{.name = std::move(name),
                  .linears = std::move(linears),
                  .n_samples = store_.samples().size(),
-                 .n_float_twins = TwinCount()};
+                 .n_float_twins = TwinCount(),
+                 .pack_weights = PacksWeights(part)};
     job.modality = [this, part](size_t sample, int64_t rows) {
       if (part == TensorPart::kText) return store_.samples()[sample].modality;
       return std::vector<Modality>(static_cast<size_t>(rows), Modality::kVision);
@@ -335,7 +360,26 @@ class QuantizeRun {
     for (const Linear* linear : linears) reader_.Drop(linear->module + ".weight");
   }
 
-  void Step(const std::string& step, const BlockJob& job) {
+  // Weights that rows of few tokens are multiplied with are packed once instead of for every sample.
+  bool PacksWeights(TensorPart part) const {
+    constexpr int64_t kManyRows = 512;  // packing on the way costs a few percent of such a product
+    int64_t rows = 0;
+    for (const auto& sample : store_.samples()) rows += part == TensorPart::kText ? sample.n_tokens() : sample.n_patches();
+    const auto n = static_cast<int64_t>(store_.samples().size());
+    return n > 1 && rows > 0 && rows < n * kManyRows;
+  }
+
+  void PrefetchNext(TensorPart part, int64_t layer) const {
+    for (const PlanLinear& linear : plan_.linears) {
+      if (linear.spec.part == part && linear.spec.layer == layer) reader_.Prefetch(linear.spec.module + ".weight");
+    }
+  }
+
+  void Step(const std::string& step, BlockJob job) {
+    job.run = [this, run = std::move(job.run)](size_t sample, const RunContext& context, bool keep) {
+      if (keep) WaitForSaved();
+      run(sample, context, keep);
+    };
     const std::vector<Linear*> linears = job.linears;
     const BlockReport block = calibrator_.Calibrate(job);
     MarkDone(step, block);
@@ -359,6 +403,7 @@ class QuantizeRun {
   // A block and, where it is tapped, its deepstack merger.
   void RunVisionStep(int64_t index) {
     VisionBlock block = LoadVisionBlock(reader_, index);
+    PrefetchNext(TensorPart::kVision, index + 1);
     const std::optional<int64_t> tap = DeepstackIndex(config_.vision, index);
     VisionMerger deepstack;
     std::vector<Linear*> linears{&block.qkv, &block.proj, &block.fc1, &block.fc2};
@@ -374,7 +419,8 @@ class QuantizeRun {
       std::vector<float> hidden = store_.ReadVision(sample, index);
       RunVisionBlock(config_.vision, block, MakeVisionLayout(config_.vision, s.grids()), hidden.data(), context);
       if (keep) store_.WriteVision(sample, index + 1, hidden);
-      if (tap) RunMerger(sample, deepstack, hidden, 1 + *tap, context, keep);
+      const bool wanted = keep || context.last_site == deepstack.fc1.site || context.last_site == deepstack.fc2.site;
+      if (tap && wanted) RunMerger(sample, deepstack, hidden, 1 + *tap, context, keep);
       Worked(TensorPart::kVision, sample, name);
     };
     Step(VisionStep(index), job);
@@ -482,6 +528,7 @@ class QuantizeRun {
 
   void RunTextStep(int64_t index) {
     DecoderLayer layer = LoadDecoderLayer(reader_, index);
+    PrefetchNext(TensorPart::kText, index + 1);
     const std::string name = fmt::format("text layer {}/{}", index + 1, config_.text.n_layers);
     BlockJob job = MakeJob(name, {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down},
                            TensorPart::kText);
@@ -516,25 +563,9 @@ class QuantizeRun {
   }
 
   void CopyFloats() {
-    const auto& names = writer_->FloatNames();
-    Progress progress("copy", "tensors", names.size());
-    uint64_t unsynced = 0;
-    for (const auto& name : names) {
-      progress.Advance(1);
-      if (writer_->IsWritten(name)) continue;
-      StopIfInterrupted();
-      writer_->WriteFloat(name);
-      if (const TensorInfo* info = reader_.Find(name)) {
-        unsynced += info->nbytes;
-        reader_.Drop(name);
-      }
-      pending_.push_back(name);
-      if (unsynced >= kFloatSyncBytes) {
-        MarkDone("copy up to " + name);
-        unsynced = 0;
-      }
-    }
-    if (!pending_.empty()) MarkDone("copy");
+    copier_->Finish();
+    StopIfInterrupted();
+    copier_.reset();
   }
 
   void Commit() {
@@ -595,6 +626,8 @@ class QuantizeRun {
   bool needs_data_;
   SampleStore store_;
   std::unique_ptr<FolderWriter> writer_;
+  std::mutex journal_mutex_;
+  std::unique_ptr<FloatCopier> copier_;
   std::unique_ptr<Progress> progress_;
   double work_unit_ = 1e9;  // floating point operations in one step of the bar
   std::set<std::string> done_, skipped_;
@@ -603,6 +636,7 @@ class QuantizeRun {
   QuantReport report_;
   std::vector<StageTime> stages_;
   Clock::time_point started_;
+  std::future<void> saving_;  // of the last finished step; destroyed, that is waited for, before what it uses
 };
 
 }  // namespace

@@ -28,81 +28,133 @@ std::vector<float> EveryNth(const RowSample& sample, int64_t in, int64_t max_row
   return rows;
 }
 
-// Float weights of some rows, and each of them rounded with every candidate scale.
+// Float weights of some rows, and the codes and scale of each of them under every candidate.
 struct Block {
-  std::vector<float> exact, rounded;  // [rows, in], [rows * candidates, in]
+  size_t count = 0;            // rows
+  std::vector<float> exact;    // [rows, in]
+  std::vector<int8_t> codes;   // [rows * candidates, in]
+  std::vector<float> scale;    // [rows * candidates]
+  size_t n_out() const { return count * kCandidates.size(); }
 };
 
 Block RoundBlock(const TensorView& weight, size_t first, size_t count, const WeightScaleFn& scale_of) {
   const auto in = static_cast<size_t>(weight.shape[1]);
-  Block block{std::vector<float>(count * in), std::vector<float>(count * kCandidates.size() * in)};
+  const KernelTable& kernels = Kernels();
+  Block block{.count = count, .exact = std::vector<float>(count * in), .codes = {}, .scale = {}};
+  block.codes.resize(block.n_out() * in);
   ToFloats(weight, static_cast<int64_t>(first * in), block.exact);
   for (size_t r = 0; r < count; ++r) {
     const float* row = block.exact.data() + r * in;
-    float amax = 0;
-    for (size_t c = 0; c < in; ++c) amax = std::max(amax, std::abs(row[c]));
-    for (size_t k = 0; k < kCandidates.size(); ++k) {
-      const float scale = scale_of(first + r, amax, kCandidates[k]);
-      float* out = block.rounded.data() + (r * kCandidates.size() + k) * in;
-      for (size_t c = 0; c < in; ++c) out[c] = RoundToCode(row[c] / scale, -127.0f, 127.0f) * scale;
+    const float amax = kernels.abs_max(row, in);
+    for (const float code : kCandidates) {
+      const float scale = scale_of(first + r, amax, code), inverse = 1.0f / scale, zero = 0.0f;
+      // To compare candidates the product with 1/s serves as well as the quotient.
+      kernels.quantize_i8(row, in, {&inverse, &zero, false, true}, block.codes.data() + block.scale.size() * in);
+      block.scale.push_back(scale);
     }
   }
   return block;
 }
 
-// errors[row * candidates + k] += noise / signal of the outputs of one modality.
-void AddErrors(const Block& block, size_t count, const std::vector<float>& exact, const std::vector<float>& quantized,
-               size_t in, std::vector<double>* errors) {
-  const size_t n_rows = exact.size() / in, n_out = count * kCandidates.size();
+// z [codes of rows, candidates] = scale * row_scale * (sum over the codes), the sum exact.
+std::vector<float> Products(const SearchRows& rows, const Block& block) {
+  const size_t n_rows = rows.row_scale.size(), n_out = block.n_out(), in = static_cast<size_t>(rows.in);
+  std::vector<float> z(n_rows * n_out);
+  if (rows.packed.data != nullptr) {
+    const PackedProduct product{.packed = nullptr, .w = block.codes.data(), .n_out = n_out, .quant_bias = nullptr,
+                                .deq = block.scale.data(), .bias = nullptr, .y = z.data()};
+    RunPacked(rows.packed, {&product, 1}, rows.row_scale.data());
+    return z;
+  }
+  std::vector<int32_t> sums(z.size());
+  Kernels().matmul_i8(rows.codes.data(), in, n_rows, block.codes.data(), n_out, in, nullptr, sums.data(), n_out);
+  for (size_t i = 0; i < n_rows; ++i) {
+    Kernels().dequantize_i32(sums.data() + i * n_out, n_out, nullptr, block.scale.data(), rows.row_scale[i], nullptr,
+                             z.data() + i * n_out);
+  }
+  return z;
+}
+
+// errors[row * candidates + k] += noise / signal of the outputs of one modality, whose rows of z begin at `first`.
+void AddErrors(const SearchRows& rows, size_t modality, size_t first, const Block& block, const std::vector<float>& z,
+               std::vector<double>* errors) {
+  const size_t n_rows = rows.n_rows(modality), n_out = block.n_out(), in = static_cast<size_t>(rows.in);
   if (n_rows == 0) return;
-  std::vector<float> y(n_rows * count), z(n_rows * n_out);
-  const KernelTable& kernels = Kernels();
-  kernels.matmul_f32(exact.data(), in, n_rows, block.exact.data(), count, in, nullptr, y.data(), count);
-  kernels.matmul_f32(quantized.data(), in, n_rows, block.rounded.data(), n_out, in, nullptr, z.data(), n_out);
-  for (size_t r = 0; r < count; ++r) {
-    double signal = 0;
-    for (size_t i = 0; i < n_rows; ++i) signal += static_cast<double>(y[i * count + r]) * y[i * count + r];
-    if (!(signal > 0)) continue;
-    for (size_t k = 0; k < kCandidates.size(); ++k) {
-      double noise = 0;
-      for (size_t i = 0; i < n_rows; ++i) {
-        const double d = y[i * count + r] - z[i * n_out + r * kCandidates.size() + k];
-        noise += d * d;
+  std::vector<float> y(n_rows * block.count);
+  Kernels().matmul_f32(rows.exact[modality].data(), in, n_rows, block.exact.data(), block.count, in, nullptr, y.data(),
+                       block.count);
+  const float* ones = z.data() + (rows.row_scale.size() - 1) * n_out;
+  std::vector<double> signal(block.count, 0.0), noise(n_out, 0.0);
+  for (size_t i = 0; i < n_rows; ++i) {
+    const float* z_row = z.data() + (first + i) * n_out;
+    const float shift = rows.offset * rows.row_scale[first + i];
+    for (size_t r = 0; r < block.count; ++r) {
+      const double exact = y[i * block.count + r];
+      signal[r] += exact * exact;
+      for (size_t k = r * kCandidates.size(); k < (r + 1) * kCandidates.size(); ++k) {
+        const double d = exact - (z_row[k] - shift * ones[k]);
+        noise[k] += d * d;
       }
-      (*errors)[r * kCandidates.size() + k] += noise / signal;
     }
+  }
+  for (size_t k = 0; k < n_out; ++k) {
+    const double power = signal[k / kCandidates.size()];
+    if (power > 0) (*errors)[k] += noise[k] / power;
+  }
+}
+
+// Codes of the rows under static parameters, as FakeQuantizeActivations rounds.
+void AppendStaticCodes(const std::vector<float>& x, const ActivationParams& params, SearchRows* rows) {
+  const float low = -128.0f - params.offset, high = 127.0f - params.offset;
+  for (const float v : x) {
+    rows->codes.push_back(static_cast<int8_t>(RoundToCode(v / params.effective_scale, low, high) + params.offset));
+  }
+  rows->row_scale.resize(rows->codes.size() / static_cast<size_t>(rows->in), params.effective_scale);
+}
+
+// With a scale for each row, as FakeQuantizeRows rounds.
+void AppendDynamicCodes(const std::vector<float>& x, SearchRows* rows) {
+  const auto in = static_cast<size_t>(rows->in);
+  for (size_t at = 0; at < x.size(); at += in) {
+    const float amax = Kernels().abs_max(x.data() + at, in), scale = amax > 0 ? amax / 127.0f : 1.0f;
+    for (size_t c = at; c < at + in; ++c) {
+      rows->codes.push_back(static_cast<int8_t>(RoundToCode(x[c] / scale, -127.0f, 127.0f)));
+    }
+    rows->row_scale.push_back(scale);
   }
 }
 
 }  // namespace
 
 SearchRows MakeSearchRows(const SiteStatistics& site, const ActivationParams* params, int64_t max_rows) {
-  SearchRows rows{.in = site.in(), .exact = {}, .quantized = {}};
+  SearchRows rows;
+  rows.in = site.in();
+  const auto in = static_cast<size_t>(rows.in);
+  if (params != nullptr) rows.offset = params->offset;
   for (size_t m = 0; m < kModalities; ++m) {
-    rows.exact[m] = EveryNth(site.of(static_cast<Modality>(m)).sample, site.in(), max_rows);
-    rows.quantized[m].resize(rows.exact[m].size());
-    if (rows.exact[m].empty()) continue;
-    if (params != nullptr) {
-      FakeQuantizeActivations(rows.exact[m], *params, rows.quantized[m]);
-    } else {
-      FakeQuantizeRows(rows.exact[m], site.in(), rows.quantized[m]);
-    }
+    rows.exact[m] = EveryNth(site.of(static_cast<Modality>(m)).sample, rows.in, max_rows);
+    params != nullptr ? AppendStaticCodes(rows.exact[m], *params, &rows) : AppendDynamicCodes(rows.exact[m], &rows);
+  }
+  rows.codes.resize(rows.codes.size() + in, 1);
+  rows.row_scale.push_back(1.0f);
+  if (const PackedKernels* kernels = Kernels().packed_i8) {
+    rows.packed_bytes = AlignedBytes(PackedRows::Bytes(*kernels, rows.row_scale.size(), in));
+    rows.packed = PackRows(*kernels, rows.codes.data(), rows.row_scale.size(), in, rows.packed_bytes.data());
   }
   return rows;
 }
 
 std::vector<float> SearchLargestCodes(const TensorView& weight, const SearchRows& rows, const WeightScaleFn& scale_of) {
   const auto n_out = static_cast<size_t>(weight.shape[0]);
-  const auto in = static_cast<size_t>(weight.shape[1]);
   std::vector<float> best(n_out, kCandidates[0]);
   ParallelFor(n_out, kRowBlock, [&](size_t begin, size_t end) {
     for (size_t first = begin; first < end; first += kRowBlock) {
       const size_t count = std::min(kRowBlock, end - first);
       const Block block = RoundBlock(weight, first, count, scale_of);
-      std::vector<double> errors(count * kCandidates.size(), 0.0);
-      for (size_t m = 0; m < kModalities; ++m) {
-        AddErrors(block, count, rows.exact[m], rows.quantized[m], in, &errors);
-      }
+      const std::vector<float> z = Products(rows, block);
+      std::vector<double> errors(block.n_out(), 0.0);
+      AddErrors(rows, 0, 0, block, z, &errors);
+      AddErrors(rows, 1, rows.n_rows(0), block, z, &errors);
       for (size_t r = 0; r < count; ++r) {
         const auto row = errors.begin() + static_cast<std::ptrdiff_t>(r * kCandidates.size());
         best[first + r] = kCandidates[static_cast<size_t>(

@@ -10,15 +10,23 @@
 #include <functional>
 #include <vector>
 
+#include "kernels/packed.h"
 #include "quant/observer.h"
 #include "tensor/tensor.h"
 
 namespace ingot {
 
-// Inputs on which candidates are judged, per modality: [n_rows, in] as they are, and as the engine's codes represent them.
+// Inputs on which candidates are judged: rows of both modalities as they are, and the engine's codes for them.
 struct SearchRows {
   int64_t in = 0;
-  std::array<std::vector<float>, kModalities> exact, quantized;
+  std::array<std::vector<float>, kModalities> exact;  // [n_rows, in]
+  // Codes of all rows, text before vision, then a row of ones whose products are the sums of the weight codes.
+  std::vector<int8_t> codes;
+  std::vector<float> row_scale;  // what a code of the row is worth; 1 for the row of ones
+  float offset = 0;              // a row is (code - offset) * row_scale
+  AlignedBytes packed_bytes;     // the codes as the packed kernels want them, when there are any
+  PackedRows packed;
+  size_t n_rows(size_t modality) const { return exact[modality].size() / static_cast<size_t>(in); }
 };
 // At most `max_rows` rows a modality, evenly taken from the samples. `params` null: codes with one scale per row (dynamic).
 SearchRows MakeSearchRows(const SiteStatistics& site, const ActivationParams* params, int64_t max_rows = 64);

@@ -1,5 +1,6 @@
-# Script (cmake -P): builds the embedded pages into OUT_DIR. The packages of web/package-lock.json are installed once per
-# lock file; after that no network is needed. Variables: WEB_DIR, OUT_DIR, LOCK_FILE.
+# Script (cmake -P): builds the embedded PAGES (names of folders of web/) into OUT_DIR. The packages of
+# web/package-lock.json are installed once per lock file; after that no network is needed.
+# Variables: WEB_DIR, OUT_DIR, PAGES, LOCK_FILE.
 foreach(tool node npm)
   find_program(INGOT_${tool} ${tool})
   if(NOT INGOT_${tool})
@@ -24,7 +25,7 @@ if(NOT installed STREQUAL wanted)
   file(WRITE ${stamp} ${wanted})
 endif()
 
-execute_process(COMMAND ${INGOT_node} build.mjs ${OUT_DIR} WORKING_DIRECTORY ${WEB_DIR} RESULT_VARIABLE result)
+execute_process(COMMAND ${INGOT_node} build.mjs ${OUT_DIR} ${PAGES} WORKING_DIRECTORY ${WEB_DIR} RESULT_VARIABLE result)
 if(result)
   message(FATAL_ERROR "the pages of ${WEB_DIR} do not build (node build.mjs)")
 endif()

@@ -39,13 +39,13 @@ struct CorsOptions {
 };
 
 struct HttpLimits {
-  size_t header_bytes = 64 << 10;   // request line and headers together
+  size_t header_bytes = 64 << 10;  // request line and headers together
   size_t header_count = 256;
-  size_t body_bytes = 64 << 20;     // one body, de-chunked
+  size_t body_bytes = 64 << 20;         // one body, de-chunked
   size_t total_body_bytes = 512 << 20;  // bodies of all requests that are being read or handled
-  size_t unread_bytes = 4 << 20;    // of a stream, that a client may leave behind
+  size_t unread_bytes = 4 << 20;        // of a stream, that a client may leave behind
   size_t connections = 1024;
-  size_t queued_requests = 1024;    // waiting for a worker thread
+  size_t queued_requests = 1024;                        // waiting for a worker thread
   std::chrono::milliseconds head_timeout{10'000};       // first byte to end of head; TLS handshake
   std::chrono::milliseconds body_grace{30'000};         // a body may take this long ...
   size_t body_bytes_per_second = 16 << 10;              // ... plus its size at this rate
@@ -57,16 +57,17 @@ struct HttpLimits {
 struct AccessRecord {
   std::string peer, method, target, request_id;
   int http_minor = 1;
-  int status = 0;       // 0: the client left before there was one
-  uint64_t bytes = 0;   // of the body that was sent
-  double seconds = 0;   // since the head was complete
+  int status = 0;        // 0: the client left before there was one
+  uint64_t bytes = 0;    // of the body that was sent
+  double seconds = 0;    // since the head was complete
   bool aborted = false;  // the client left before the end
 };
 
 struct HttpServerOptions {
-  std::string host = "0.0.0.0";  // name or address; "" and "0.0.0.0": every IPv4, "::": every address
-  int port = 8000;               // 0: any free one (port())
-  std::string unix_path;         // not empty: a Unix socket in place of TCP
+  std::string host =
+      "0.0.0.0";          // name or address; "" and "0.0.0.0": every IPv4, "::": every address
+  int port = 8000;        // 0: any free one (port())
+  std::string unix_path;  // not empty: a Unix socket in place of TCP
   TlsOptions tls;
   CorsOptions cors;
   HttpLimits limits;

@@ -17,7 +17,8 @@ void Router::Quick(std::string_view method, std::string_view path, Handler handl
 }
 
 void Router::Add(std::string_view method, std::string_view path, Route route) {
-  const bool added = paths_[std::string(path)].emplace(std::string(method), std::move(route)).second;
+  const bool added =
+      paths_[std::string(path)].emplace(std::string(method), std::move(route)).second;
   if (!added) throw InternalError("route {} {} is there twice", method, path);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Method and path to handler. A path is exact ("/v1/models") or, with a star at its end, a prefix
 // ("/assets/*"); exact wins, then the longest prefix. HEAD is GET without the body (the transport
-// drops it), OPTIONS lists the methods, an unknown path is 404, a known one with another method 405.
+// drops it), OPTIONS lists the methods, an unknown path is 404, a known one with another method
+// 405.
 #pragma once
 
 #include <map>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bundles the pages, each into one HTML file without any reference to the network. Usage: node build.mjs [OUT_DIR [PAGE...]]
-// The chat page also gets chat.csp: its Content-Security-Policy, which names its one script and one style by their hashes.
+// Bundles the pages, each into one HTML file without any reference to the network. Usage: node
+// build.mjs [OUT_DIR [PAGE...]] The chat page also gets chat.csp: its Content-Security-Policy,
+// which names its one script and one style by their hashes.
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -42,8 +43,8 @@ async function bundle(page) {
 
 const hashOf = (text) => `'sha256-${createHash("sha256").update(text, "utf8").digest("base64")}'`;
 
-// What the chat page may do: run its own script, talk to its own server, show pictures that it holds itself. HTML reaches the
-// document through DOMPurify only (trusted types).
+// What the chat page may do: run its own script, talk to its own server, show pictures that it
+// holds itself. HTML reaches the document through DOMPurify only (trusted types).
 const chatPolicy = ({ script, style }) =>
   [
     "default-src 'none'",

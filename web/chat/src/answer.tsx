@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One turn: the question, its answer or the answers of two models, what they cost and what can be done with them.
-import { memo } from "preact/compat";
+// One turn: the question, its answer or the answers of two models, what they cost and what can be
+// done with them.
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Conversation } from "./conversation";
 import { answerText, isRunning } from "./conversation";
@@ -13,15 +13,21 @@ import type { Picture, Problem, Reply, Turn } from "./types";
 import { CopyButton, GrowingArea, IconButton, Thumbnails } from "./widgets";
 
 // Preact never looks inside, so that marks can be put into the text.
-const Block = memo(function Block({ html }: { html: SafeHtml }) {
+function Block({ html }: { html: SafeHtml }) {
   const ref = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
     if (ref.current) ref.current.innerHTML = html as string;
   }, [html]);
   return <div class="block" ref={ref} />;
-});
+}
 
-function Rendered({ text, onBody }: { text: string; onBody?: (element: HTMLElement | null) => void }) {
+function Rendered({
+  text,
+  onBody,
+}: {
+  text: string;
+  onBody?: (element: HTMLElement | null) => void;
+}) {
   return (
     <div class="prose" dir="auto" ref={onBody}>
       {renderBlocks(text).map((html, i) => (
@@ -53,16 +59,27 @@ function Waiting({ reply }: { reply: Reply }) {
   );
 }
 
-export function ProblemBox({ problem, onRetry, onKey }: { problem: Problem; onRetry: () => void; onKey?: () => void }) {
+export function ProblemBox({
+  problem,
+  onRetry,
+  onKey,
+}: {
+  problem: Problem;
+  onRetry: () => void;
+  onKey?: () => void;
+}) {
   const t = useText();
-  const showDetail = problem.detail !== "" && problem.kind !== "unauthorized" && problem.kind !== "offline";
+  const showDetail =
+    problem.detail !== "" && problem.kind !== "unauthorized" && problem.kind !== "offline";
   return (
     <div class="notice bad">
       <Icon name="warning" />
       <div>
         <p class="notice-title">{t(problem.kind)}</p>
         {showDetail && <p class="notice-detail">{problem.detail}</p>}
-        {problem.retryAfterSeconds !== undefined && <p>{t("tryAgainIn", { n: Math.ceil(problem.retryAfterSeconds) })}</p>}
+        {problem.retryAfterSeconds !== undefined && (
+          <p>{t("tryAgainIn", { n: Math.ceil(problem.retryAfterSeconds) })}</p>
+        )}
         <p class="notice-actions">
           {problem.kind === "unauthorized" && onKey && (
             <button type="button" class="plain" onClick={onKey}>
@@ -86,7 +103,9 @@ function Warning({ message }: { message: string }) {
       <div>
         <p class="notice-title">{t("garbageTitle")}</p>
         {message !== "garbage" && <p class="notice-detail">{message}</p>}
-        <p>{t("garbageHelp")}</p>
+        <p>
+          {t("garbageHelp")} <code>ingot check DIR --run</code>
+        </p>
       </div>
     </div>
   );
@@ -99,15 +118,28 @@ function Figures({ reply }: { reply: Reply }) {
   const t = useText();
   const figures: [string, string][] = [];
   const { firstAt, endAt, usage } = reply;
-  if (firstAt !== null) figures.push([t("toFirst", { s: seconds(firstAt - reply.startedAt) }), t("toFirstHint")]);
-  if (usage && firstAt !== null && endAt !== null && usage.completionTokens > 1 && endAt - firstAt > kMinRateMs) {
+  if (firstAt !== null)
+    figures.push([t("toFirst", { s: seconds(firstAt - reply.startedAt) }), t("toFirstHint")]);
+  if (
+    usage &&
+    firstAt !== null &&
+    endAt !== null &&
+    usage.completionTokens > 1 &&
+    endAt - firstAt > kMinRateMs
+  ) {
     const rate = (usage.completionTokens - 1) / ((endAt - firstAt) / 1000);
-    figures.push([t("perSecond", { n: rate < 100 ? rate.toFixed(1) : Math.round(rate) }), t("perSecondHint")]);
+    figures.push([
+      t("perSecond", { n: rate < 100 ? rate.toFixed(1) : Math.round(rate) }),
+      t("perSecondHint"),
+    ]);
   }
   if (usage) {
     figures.push([t("answerTokens", { n: usage.completionTokens }), ""]);
-    const cached = usage.cachedTokens ? `, ${t("cachedTokens", { n: usage.cachedTokens })}` : "";
-    figures.push([t("promptTokens", { n: usage.promptTokens }) + cached, ""]);
+    const prompt = { n: usage.promptTokens, cached: usage.cachedTokens ?? 0 };
+    figures.push([
+      prompt.cached > 0 ? t("promptTokensCached", prompt) : t("promptTokens", prompt),
+      "",
+    ]);
   }
   if (figures.length === 0) return null;
   return (
@@ -134,7 +166,12 @@ function Thinking({ text, running }: { text: string; running: boolean }) {
   );
 }
 
-function Answer({ reply, onRetry, onKey, onBody }: {
+function Answer({
+  reply,
+  onRetry,
+  onKey,
+  onBody,
+}: {
   reply: Reply;
   onRetry: () => void;
   onKey: () => void;
@@ -152,7 +189,9 @@ function Answer({ reply, onRetry, onKey, onBody }: {
       <Rendered text={answer} onBody={onBody} />
       {nothing && <p class="muted">{t("emptyAnswer")}</p>}
       {reply.state === "stopped" && <p class="muted end-note">{t("stopped")}</p>}
-      {reply.state === "done" && reply.finishReason === "length" && <p class="muted end-note">{t("limitReached")}</p>}
+      {reply.state === "done" && reply.finishReason === "length" && (
+        <p class="muted end-note">{t("limitReached")}</p>
+      )}
       {reply.warning !== null && <Warning message={reply.warning} />}
       {reply.problem && <ProblemBox problem={reply.problem} onRetry={onRetry} onKey={onKey} />}
     </div>
@@ -164,17 +203,26 @@ function Verdict({ replies }: { replies: Reply[] }) {
   const [a, b] = replies;
   const growing = replies.some(isRunning);
   if (growing && (a.text === "" || b.text === "")) return null;
-  if (!growing && replies.some((reply) => reply.state === "error")) return <p class="verdict">{t("missingHalf")}</p>;
+  if (!growing && replies.some((reply) => reply.state === "error"))
+    return <p class="verdict">{t("missingHalf")}</p>;
   const parting = firstDifference(answerText(a), answerText(b), growing);
   if (!parting) {
     const words = (answerText(a).match(/\S+/g) ?? []).length;
-    return <p class="verdict same">{growing ? t("identicalSoFar") : t("identical", { n: words })}</p>;
+    return (
+      <p class="verdict same">{growing ? t("identicalSoFar") : t("identical", { n: words })}</p>
+    );
   }
-  const word = (text: string) => (text.trim() === "" ? (text === "" ? t("ended") : JSON.stringify(text)) : text);
+  const word = (text: string) =>
+    text.trim() === "" ? (text === "" ? t("ended") : JSON.stringify(text)) : text;
   return (
     <p class="verdict differs">
       {parting.wordsBefore > 0 ? t("differs", { n: parting.wordsBefore }) : t("differsAtOnce")}{" "}
-      <span class="lane-a"><b>A</b> {word(parting.a)}</span> <span class="lane-b"><b>B</b> {word(parting.b)}</span>
+      <span class="lane-a">
+        <b>A</b> {word(parting.a)}
+      </span>{" "}
+      <span class="lane-b">
+        <b>B</b> {word(parting.b)}
+      </span>
     </p>
   );
 }
@@ -199,14 +247,30 @@ function Versions({ turn, chat }: { turn: Turn; chat: Conversation }) {
   if (n < 2) return null;
   return (
     <span class="versions" role="group" aria-label={t("version", { i: turn.shown + 1, n })}>
-      <IconButton icon="left" label={t("previous")} disabled={turn.shown === 0} onClick={() => chat.show(turn, turn.shown - 1)} />
-      <span aria-hidden="true">{turn.shown + 1} / {n}</span>
-      <IconButton icon="right" label={t("next")} disabled={turn.shown === n - 1} onClick={() => chat.show(turn, turn.shown + 1)} />
+      <IconButton
+        icon="left"
+        label={t("previous")}
+        disabled={turn.shown === 0}
+        onClick={() => chat.show(turn, turn.shown - 1)}
+      />
+      <span aria-hidden="true">
+        {turn.shown + 1} / {n}
+      </span>
+      <IconButton
+        icon="right"
+        label={t("next")}
+        disabled={turn.shown === n - 1}
+        onClick={() => chat.show(turn, turn.shown + 1)}
+      />
     </span>
   );
 }
 
-function QuestionEditor({ turn, onSend, onCancel }: {
+function QuestionEditor({
+  turn,
+  onSend,
+  onCancel,
+}: {
   turn: Turn;
   onSend: (text: string, pictures: Picture[]) => void;
   onCancel: () => void;
@@ -215,7 +279,7 @@ function QuestionEditor({ turn, onSend, onCancel }: {
   const [text, setText] = useState(turn.text);
   const [pictures, setPictures] = useState(turn.pictures);
   const area = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     area.current?.focus();
     area.current?.setSelectionRange(text.length, text.length);
   }, []);
@@ -228,18 +292,31 @@ function QuestionEditor({ turn, onSend, onCancel }: {
   };
   return (
     <div class="editor" onKeyDown={onKeyDown}>
-      <Thumbnails pictures={pictures} onRemove={(id) => setPictures(pictures.filter((p) => p.id !== id))} />
+      <Thumbnails
+        pictures={pictures}
+        onRemove={(id) => setPictures(pictures.filter((p) => p.id !== id))}
+      />
       <GrowingArea area={area} value={text} label={t("question")} onText={setText} onEnter={send} />
       <div class="editor-actions">
         <span class="muted">{t("editNote")}</span>
-        <button type="button" class="plain" onClick={onCancel}>{t("cancel")}</button>
-        <button type="button" class="primary" disabled={empty} onClick={send}>{t("sendAgain")}</button>
+        <button type="button" class="plain" onClick={onCancel}>
+          {t("cancel")}
+        </button>
+        <button type="button" class="primary" disabled={empty} onClick={send}>
+          {t("sendAgain")}
+        </button>
       </div>
     </div>
   );
 }
 
-function Question({ turn, editing, onEdit, onSend, onCancel }: {
+function Question({
+  turn,
+  editing,
+  onEdit,
+  onSend,
+  onCancel,
+}: {
   turn: Turn;
   editing: boolean;
   onEdit: () => void;
@@ -252,10 +329,16 @@ function Question({ turn, editing, onEdit, onSend, onCancel }: {
     <div class="question">
       <h2 class="sr-only">{t("you")}</h2>
       <Thumbnails pictures={turn.pictures} />
-      {turn.text !== "" && <div class="bubble" dir="auto">{turn.text}</div>}
-      <div class="actions">
-        {turn.text !== "" && <CopyButton text={() => turn.text} />}
-        <IconButton icon="pencil" label={t("edit")} onClick={onEdit} />
+      <div class="question-row">
+        {turn.text !== "" && (
+          <div class="bubble" dir="auto">
+            {turn.text}
+          </div>
+        )}
+        <div class="actions">
+          {turn.text !== "" && <CopyButton text={() => turn.text} />}
+          <IconButton icon="pencil" label={t("edit")} onClick={onEdit} />
+        </div>
       </div>
     </div>
   );
@@ -285,19 +368,33 @@ export function TurnView(props: TurnProps) {
   });
   return (
     <article class={two ? "turn two" : "turn"}>
-      <Question turn={turn} editing={editing} onEdit={() => setEditing(true)} onCancel={() => setEditing(false)} onSend={onEdited} />
+      <Question
+        turn={turn}
+        editing={editing}
+        onEdit={() => setEditing(true)}
+        onCancel={() => setEditing(false)}
+        onSend={onEdited}
+      />
       <div class="lanes">
         {replies.map((reply, lane) => (
-          <section key={lane} class={`answer ${two ? (lane === 0 ? "a" : "b") : ""}`} aria-label={reply.model}>
+          <section key={lane} class={`answer ${two ? (lane === 0 ? "a" : "b") : ""}`}>
             <h2 class={two ? "lane-name" : "sr-only"}>
               {two && <b>{lane === 0 ? "A" : "B"}</b>} {reply.model}
             </h2>
-            <Answer reply={reply} onRetry={() => onRetry(lane)} onKey={onKey} onBody={(element) => (bodies.current[lane] = element)} />
+            <Answer
+              reply={reply}
+              onRetry={() => onRetry(lane)}
+              onKey={onKey}
+              onBody={(element) => (bodies.current[lane] = element)}
+            />
             <footer class="answer-foot">
+              {reply.state === "streaming" && <span class="pulse" aria-hidden="true" />}
               {!isRunning(reply) && (
                 <div class="actions">
                   {reply.text !== "" && <CopyButton text={() => answerText(reply)} />}
-                  {last && !two && <IconButton icon="again" label={t("regenerate")} onClick={onRegenerate} />}
+                  {last && !two && (
+                    <IconButton icon="again" label={t("regenerate")} onClick={onRegenerate} />
+                  )}
                   {!two && <Versions turn={turn} chat={chat} />}
                 </div>
               )}
@@ -326,8 +423,13 @@ export function announcement(turns: Turn[], t: Translate): string {
   const turn = turns[turns.length - 1];
   const replies = turn?.attempts[turn.shown] ?? [];
   if (replies.length === 0) return "";
-  if (replies.some(isRunning)) return replies.every((r) => r.state === "waiting") ? t("waiting") : t("writing");
+  if (replies.some(isRunning))
+    return replies.every((r) => r.state === "waiting") ? t("waiting") : t("writing");
   return replies
-    .map((reply) => (reply.problem ? t(reply.problem.kind) : t("finished", { text: answerText(reply).slice(0, 1500) })))
+    .map((reply) =>
+      reply.problem
+        ? t(reply.problem.kind)
+        : t("finished", { text: answerText(reply).slice(0, 1500) }),
+    )
     .join(" ");
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The server's HTTP interface: what is served, and one streamed answer. Addresses are relative, so a path prefix works.
+// The server's HTTP interface: what is served, and one streamed answer. Addresses are relative, so
+// a path prefix works.
 import { samplingFields } from "./sampling";
 import { SseParser } from "./sse";
 import type { Picture, Problem, ProblemKind, ServerInfo, Settings, Usage } from "./types";
@@ -11,11 +12,14 @@ export class ApiError extends Error {
 }
 
 type Json = Record<string, unknown>;
-const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Json =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 const asString = (value: unknown): string => (typeof value === "string" ? value : "");
-const asNumber = (value: unknown): number | null => (typeof value === "number" && Number.isFinite(value) ? value : null);
+const asNumber = (value: unknown): number | null =>
+  typeof value === "number" && Number.isFinite(value) ? value : null;
 
-const headersFor = (key: string): Record<string, string> => (key ? { Authorization: `Bearer ${key}` } : {});
+const headersFor = (key: string): Record<string, string> =>
+  key ? { Authorization: `Bearer ${key}` } : {};
 
 function kindOf(status: number): ProblemKind {
   if (status === 401 || status === 403) return "unauthorized";
@@ -72,12 +76,20 @@ function factsOf(info: Json): [string, string][] {
   const visit = (prefix: string, value: unknown) => {
     if (value === null || value === undefined || value === "" || facts.length >= 40) return;
     if (isObject(value)) {
-      for (const [name, inner] of Object.entries(value)) visit(prefix ? `${prefix} ${name}` : name, inner);
+      for (const [name, inner] of Object.entries(value))
+        visit(prefix ? `${prefix} ${name}` : name, inner);
       return;
     }
     const bytes = /bytes$/.test(prefix) ? asNumber(value) : null;
     const name = prefix.replace(/_?bytes$/, "").replaceAll("_", " ");
-    facts.push([name, bytes === null ? (Array.isArray(value) ? value.join(", ") : String(value)) : formatBytes(bytes)]);
+    facts.push([
+      name,
+      bytes === null
+        ? Array.isArray(value)
+          ? value.join(", ")
+          : String(value)
+        : formatBytes(bytes),
+    ]);
   };
   const { compare: _compare, ...rest } = info;
   visit("", rest);
@@ -92,14 +104,22 @@ export function formatBytes(bytes: number): string {
 
 function badgesOf(info: Json): string[] {
   const emulate = asString(info.emulate);
-  const badges = [asString(info.quantization), asString(info.format), emulate && emulate !== "none" ? `as on ${emulate}` : ""];
-  return badges.filter((badge, i) => badge !== "" && badge !== "none" && badges.indexOf(badge) === i);
+  const badges = [
+    asString(info.quantization),
+    asString(info.format),
+    emulate && emulate !== "none" ? `as on ${emulate}` : "",
+  ];
+  return badges.filter(
+    (badge, i) => badge !== "" && badge !== "none" && badges.indexOf(badge) === i,
+  );
 }
 
 function compareOf(info: Json, models: string[]): { a: string; b: string } | null {
   if (!isObject(info.compare)) return null;
   const [a, b] = [asString(info.compare.a), asString(info.compare.b)];
-  return a && b && a !== b && (models.length === 0 || (models.includes(a) && models.includes(b))) ? { a, b } : null;
+  return a && b && a !== b && (models.length === 0 || (models.includes(a) && models.includes(b)))
+    ? { a, b }
+    : null;
 }
 
 export async function loadServer(key: string): Promise<ServerInfo> {
@@ -122,12 +142,20 @@ export async function loadServer(key: string): Promise<ServerInfo> {
 
 export type Message =
   | { role: "system" | "assistant"; content: string }
-  | { role: "user"; content: string | ({ type: "text"; text: string } | { type: "image_url"; image_url: { url: string } })[] };
+  | {
+      role: "user";
+      content:
+        | string
+        | ({ type: "text"; text: string } | { type: "image_url"; image_url: { url: string } })[];
+    };
 
 // Pictures stand before the question, as in the model's own examples.
 export function userMessage(text: string, pictures: Picture[]): Message {
   if (pictures.length === 0) return { role: "user", content: text };
-  const parts = pictures.map((p) => ({ type: "image_url" as const, image_url: { url: p.dataUrl } }));
+  const parts = pictures.map((p) => ({
+    type: "image_url" as const,
+    image_url: { url: p.dataUrl },
+  }));
   return { role: "user", content: text ? [...parts, { type: "text" as const, text }] : parts };
 }
 
@@ -141,7 +169,13 @@ export interface StreamEvents {
 
 function warningOf(value: unknown): string {
   if (typeof value === "string") return value;
-  if (isObject(value)) return asString(value.message) || asString(value.detail) || asString(value.kind) || JSON.stringify(value);
+  if (isObject(value))
+    return (
+      asString(value.message) ||
+      asString(value.detail) ||
+      asString(value.kind) ||
+      JSON.stringify(value)
+    );
   return value === true ? "garbage" : "";
 }
 
@@ -150,9 +184,14 @@ function dispatch(chunk: unknown, events: StreamEvents): void {
   if (!isObject(chunk)) return;
   if (chunk.error !== undefined && chunk.error !== null) {
     const code = isObject(chunk.error) ? asNumber(chunk.error.code) : null;
-    throw new ApiError({ kind: kindOf(code ?? 500), detail: messageOf(chunk), status: code ?? undefined });
+    throw new ApiError({
+      kind: kindOf(code ?? 500),
+      detail: messageOf(chunk),
+      status: code ?? undefined,
+    });
   }
-  const choice = Array.isArray(chunk.choices) && isObject(chunk.choices[0]) ? chunk.choices[0] : null;
+  const choice =
+    Array.isArray(chunk.choices) && isObject(chunk.choices[0]) ? chunk.choices[0] : null;
   if (choice) {
     const delta = isObject(choice.delta) ? choice.delta : {};
     const reasoning = asString(delta.reasoning_content) || asString(delta.reasoning);
@@ -163,7 +202,9 @@ function dispatch(chunk: unknown, events: StreamEvents): void {
   const warning = warningOf(chunk.ingot_warning ?? choice?.ingot_warning);
   if (warning) events.warning(warning);
   if (isObject(chunk.usage)) {
-    const details = isObject(chunk.usage.prompt_tokens_details) ? chunk.usage.prompt_tokens_details : {};
+    const details = isObject(chunk.usage.prompt_tokens_details)
+      ? chunk.usage.prompt_tokens_details
+      : {};
     events.usage({
       promptTokens: asNumber(chunk.usage.prompt_tokens) ?? 0,
       completionTokens: asNumber(chunk.usage.completion_tokens) ?? 0,
@@ -172,7 +213,10 @@ function dispatch(chunk: unknown, events: StreamEvents): void {
   }
 }
 
-async function readEvents(body: ReadableStream<Uint8Array>, events: StreamEvents): Promise<boolean> {
+async function readEvents(
+  body: ReadableStream<Uint8Array>,
+  events: StreamEvents,
+): Promise<boolean> {
   const reader = body.getReader();
   const parser = new SseParser();
   const handle = (data: string): boolean => {
@@ -200,11 +244,23 @@ async function readEvents(body: ReadableStream<Uint8Array>, events: StreamEvents
 
 // Streams one answer into `events`. Throws ApiError, or an AbortError when `signal` stopped it.
 export async function streamChat(
-  request: { model: string; messages: Message[]; settings: Settings; key: string; signal: AbortSignal },
+  request: {
+    model: string;
+    messages: Message[];
+    settings: Settings;
+    key: string;
+    signal: AbortSignal;
+  },
   events: StreamEvents,
 ): Promise<void> {
   const { model, messages, settings, key, signal } = request;
-  const body = { model, messages, ...samplingFields(settings), stream: true, stream_options: { include_usage: true } };
+  const body = {
+    model,
+    messages,
+    ...samplingFields(settings),
+    stream: true,
+    stream_options: { include_usage: true },
+  };
   let finished = false;
   try {
     const response = await fetch("v1/chat/completions", {

@@ -8,7 +8,9 @@ export type Theme = "auto" | "light" | "dark";
 const kThemes: Theme[] = ["auto", "light", "dark"];
 
 export function useTheme(): [Theme, () => void] {
-  const [theme, setTheme] = useState<Theme>(() => kThemes.find((name) => name === loadChoice("theme")) ?? "auto");
+  const [theme, setTheme] = useState<Theme>(
+    () => kThemes.find((name) => name === loadChoice("theme")) ?? "auto",
+  );
   const media = window.matchMedia("(prefers-color-scheme: dark)");
   const [systemDark, setSystemDark] = useState(media.matches);
   useEffect(() => {
@@ -16,7 +18,8 @@ export function useTheme(): [Theme, () => void] {
     media.addEventListener("change", listen);
     return () => media.removeEventListener("change", listen);
   }, []);
-  document.documentElement.dataset.theme = theme === "auto" ? (systemDark ? "dark" : "light") : theme;
+  document.documentElement.dataset.theme =
+    theme === "auto" ? (systemDark ? "dark" : "light") : theme;
   const next = () => {
     const chosen = kThemes[(kThemes.indexOf(theme) + 1) % kThemes.length];
     saveChoice("theme", chosen === "auto" ? null : chosen);

@@ -28,7 +28,20 @@ interface Props {
 }
 
 export function Composer(props: Props) {
-  const { draft, reading, notice, busy, ready, area, onDraft, onFiles, onSend, onStop, onDismiss, onEditLast } = props;
+  const {
+    draft,
+    reading,
+    notice,
+    busy,
+    ready,
+    area,
+    onDraft,
+    onFiles,
+    onSend,
+    onStop,
+    onDismiss,
+    onEditLast,
+  } = props;
   const t = useText();
   const files = useRef<HTMLInputElement>(null);
   const empty = draft.text.trim() === "" && draft.pictures.length === 0;
@@ -48,34 +61,68 @@ export function Composer(props: Props) {
           <IconButton icon="close" label={t("dismiss")} onClick={onDismiss} />
         </div>
       )}
-      <form class="composer"
+      <form
+        class="composer"
         onSubmit={(event) => {
           event.preventDefault();
           if (canSend) onSend();
-        }}>
-        <Thumbnails pictures={draft.pictures}
+        }}
+      >
+        <Thumbnails
+          pictures={draft.pictures}
           onRemove={(id) => {
             onDraft({ ...draft, pictures: draft.pictures.filter((p) => p.id !== id) });
             area.current?.focus();
-          }} />
-        {reading > 0 && <p class="muted reading" role="status">{t("reading")}</p>}
-        <GrowingArea area={area} id="question" value={draft.text} label={t("question")} placeholder={t("placeholder")}
-          enterkeyhint="send" onText={(text) => onDraft({ ...draft, text })} onEnter={() => canSend && onSend()}
-          onKeyDown={onKeyDown as never} />
+          }}
+        />
+        {reading > 0 && (
+          <p class="muted reading" role="status">
+            {t("reading")}
+          </p>
+        )}
+        <GrowingArea
+          area={area}
+          id="question"
+          value={draft.text}
+          label={t("question")}
+          placeholder={t("placeholder")}
+          enterkeyhint="send"
+          onText={(text) => onDraft({ ...draft, text })}
+          onEnter={() => canSend && onSend()}
+          onKeyDown={onKeyDown as never}
+        />
         <div class="composer-foot">
-          <input ref={files} type="file" accept="image/*" multiple hidden
+          <input
+            ref={files}
+            type="file"
+            accept="image/*"
+            multiple
+            hidden
             onChange={(event) => {
               onFiles([...(event.currentTarget.files ?? [])]);
               event.currentTarget.value = "";
-            }} />
+            }}
+          />
           <IconButton icon="picture" label={t("attach")} onClick={() => files.current?.click()} />
           <span class="keys">{t("keys")}</span>
           {busy ? (
-            <button type="button" class="round" aria-label={t("stop")} title={`${t("stop")} (Esc)`} onClick={onStop}>
+            <button
+              type="button"
+              class="round"
+              aria-label={t("stop")}
+              title={`${t("stop")} (Esc)`}
+              onClick={onStop}
+            >
               <Icon name="stop" />
             </button>
           ) : (
-            <button type="submit" class="round" aria-label={t("send")} title={t("send")} disabled={!canSend}>
+            <button
+              type="submit"
+              class="round"
+              aria-label={t("send")}
+              title={t("send")}
+              disabled={!canSend}
+            >
               <Icon name="send" />
             </button>
           )}

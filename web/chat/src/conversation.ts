@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The conversation and the requests under way. A lane is one model; with two lanes both get every question, each with its own
-// answers as history.
+// The conversation and the requests under way. A lane is one model; with two lanes both get every
+// question, each with its own answers as history.
 import { ApiError, streamChat, userMessage, type Message } from "./api";
 import { splitThinking } from "./markdown";
 import type { Picture, Problem, Reply, Settings, Turn } from "./types";
@@ -16,8 +16,17 @@ export interface Context {
 const newId = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
 
 const emptyReply = (model: string): Reply => ({
-  model, text: "", reasoning: "", state: "waiting", problem: null, warning: null, finishReason: null, usage: null,
-  startedAt: performance.now(), firstAt: null, endAt: null,
+  model,
+  text: "",
+  reasoning: "",
+  state: "waiting",
+  problem: null,
+  warning: null,
+  finishReason: null,
+  usage: null,
+  startedAt: performance.now(),
+  firstAt: null,
+  endAt: null,
 });
 
 export const isRunning = (reply: Reply) => reply.state === "waiting" || reply.state === "streaming";
@@ -66,7 +75,10 @@ export class Conversation {
     const index = this.turns.indexOf(turn);
     if (index < 0) return;
     this.stop();
-    this.turns = [...this.turns.slice(0, index), { id: newId(), text, pictures, attempts: [], shown: 0 }];
+    this.turns = [
+      ...this.turns.slice(0, index),
+      { id: newId(), text, pictures, attempts: [], shown: 0 },
+    ];
     this.attempt(index, context);
   }
 
@@ -110,26 +122,32 @@ export class Conversation {
     this.running.set(reply, controller);
     const { settings, key } = context;
     const turn = this.turns[index];
-    const messages = [...this.messages(lane, index, settings.system), userMessage(turn.text, turn.pictures)];
+    const messages = [
+      ...this.messages(lane, index, settings.system),
+      userMessage(turn.text, turn.pictures),
+    ];
     const arrived = () => {
       reply.firstAt ??= performance.now();
       reply.endAt = performance.now();
       reply.state = "streaming";
       this.notifySoon();
     };
-    streamChat({ model: reply.model, messages, settings, key, signal: controller.signal }, {
-      text: (piece) => {
-        reply.text += piece;
-        arrived();
+    streamChat(
+      { model: reply.model, messages, settings, key, signal: controller.signal },
+      {
+        text: (piece) => {
+          reply.text += piece;
+          arrived();
+        },
+        reasoning: (piece) => {
+          reply.reasoning += piece;
+          arrived();
+        },
+        finish: (reason) => (reply.finishReason = reason),
+        warning: (message) => (reply.warning = message),
+        usage: (usage) => (reply.usage = usage),
       },
-      reasoning: (piece) => {
-        reply.reasoning += piece;
-        arrived();
-      },
-      finish: (reason) => (reply.finishReason = reason),
-      warning: (message) => (reply.warning = message),
-      usage: (usage) => (reply.usage = usage),
-    })
+    )
       .then(() => (reply.state = "done"))
       .catch((error: unknown) => this.failed(reply, error, controller.signal.aborted, key))
       .finally(() => {
@@ -143,7 +161,8 @@ export class Conversation {
       reply.state = "stopped";
       return;
     }
-    const problem: Problem = error instanceof ApiError ? error.problem : { kind: "format", detail: String(error) };
+    const problem: Problem =
+      error instanceof ApiError ? error.problem : { kind: "format", detail: String(error) };
     reply.state = "error";
     reply.problem = problem;
     if (problem.kind === "unauthorized") this.onUnauthorized(key);

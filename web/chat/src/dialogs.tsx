@@ -9,16 +9,31 @@ import { Dialog } from "./widgets";
 
 const kSides = [448, 768, 1024, 1536, 2048, 0];
 
-function SamplingInput({ spec, typed, onInput }: { spec: SamplingField; typed: string; onInput: (typed: string) => void }) {
+function SamplingInput({
+  spec,
+  typed,
+  onInput,
+}: {
+  spec: SamplingField;
+  typed: string;
+  onInput: (typed: string) => void;
+}) {
   const t = useText();
   const id = useId();
   const wrong = parseField(spec, typed) === undefined;
   return (
     <div class="field">
       <label for={id}>{t(spec.label)}</label>
-      <input id={id} inputMode={spec.integer ? "numeric" : "decimal"} autocomplete="off" value={typed}
-        placeholder={t("byModel")} aria-invalid={wrong} aria-describedby={`${id}-hint`}
-        onInput={(e) => onInput(e.currentTarget.value)} />
+      <input
+        id={id}
+        inputMode={spec.integer ? "numeric" : "decimal"}
+        autocomplete="off"
+        value={typed}
+        placeholder={t("byModel")}
+        aria-invalid={wrong}
+        aria-describedby={`${id}-hint`}
+        onInput={(e) => onInput(e.currentTarget.value)}
+      />
       <p id={`${id}-hint`} class={wrong ? "hint wrong" : "hint"}>
         {wrong ? t("outOfRange", { range: spec.range }) : t(spec.hint)}
       </p>
@@ -26,7 +41,12 @@ function SamplingInput({ spec, typed, onInput }: { spec: SamplingField; typed: s
   );
 }
 
-export function SettingsDialog({ settings, appearance, onChange, onClose }: {
+export function SettingsDialog({
+  settings,
+  appearance,
+  onChange,
+  onClose,
+}: {
   settings: Settings;
   appearance: { label: string; action: () => void }[];
   onChange: (settings: Settings) => void;
@@ -40,37 +60,69 @@ export function SettingsDialog({ settings, appearance, onChange, onClose }: {
       <p class="muted">{t("settingsNote")}</p>
       <div class="field">
         <label for={`${id}-system`}>{t("system")}</label>
-        <textarea id={`${id}-system`} rows={4} dir="auto" value={settings.system} aria-describedby={`${id}-system-hint`}
-          onInput={(e) => set({ system: e.currentTarget.value })} />
-        <p id={`${id}-system-hint`} class="hint">{t("systemHint")}</p>
+        <textarea
+          id={`${id}-system`}
+          rows={4}
+          dir="auto"
+          value={settings.system}
+          aria-describedby={`${id}-system-hint`}
+          onInput={(e) => set({ system: e.currentTarget.value })}
+        />
+        <p id={`${id}-system-hint`} class="hint">
+          {t("systemHint")}
+        </p>
       </div>
       <div class="field-grid">
         {kSamplingFields.map((spec) => (
-          <SamplingInput key={spec.setting} spec={spec} typed={settings[spec.setting]}
-            onInput={(typed) => set({ [spec.setting]: typed })} />
+          <SamplingInput
+            key={spec.setting}
+            spec={spec}
+            typed={settings[spec.setting]}
+            onInput={(typed) => set({ [spec.setting]: typed })}
+          />
         ))}
       </div>
       <div class="field">
         <label for={`${id}-side`}>{t("maxSide")}</label>
-        <select id={`${id}-side`} value={String(settings.maxSide)} aria-describedby={`${id}-side-hint`}
-          onChange={(e) => set({ maxSide: Number(e.currentTarget.value) })}>
+        <select
+          id={`${id}-side`}
+          value={String(settings.maxSide)}
+          aria-describedby={`${id}-side-hint`}
+          onChange={(e) => set({ maxSide: Number(e.currentTarget.value) })}
+        >
           {kSides.map((side) => (
-            <option key={side} value={String(side)}>{side === 0 ? t("original") : t("pixels", { n: side })}</option>
+            <option key={side} value={String(side)}>
+              {side === 0 ? t("original") : t("pixels", { n: side })}
+            </option>
           ))}
         </select>
-        <p id={`${id}-side-hint`} class="hint">{t("maxSideHint")}</p>
+        <p id={`${id}-side-hint`} class="hint">
+          {t("maxSideHint")}
+        </p>
       </div>
       <div class="dialog-foot">
         {appearance.map((choice) => (
-          <button type="button" class="plain" key={choice.label} onClick={choice.action}>{choice.label}</button>
+          <button type="button" class="plain" key={choice.label} onClick={choice.action}>
+            {choice.label}
+          </button>
         ))}
-        <button type="button" class="plain end" onClick={() => onChange({ ...kDefaultSettings })}>{t("reset")}</button>
+        <button type="button" class="plain end" onClick={() => onChange({ ...kDefaultSettings })}>
+          {t("reset")}
+        </button>
       </div>
     </Dialog>
   );
 }
 
-export function KeyDialog({ rejected, onKey, onClose }: { rejected: boolean; onKey: (key: string) => void; onClose: () => void }) {
+export function KeyDialog({
+  rejected,
+  onKey,
+  onClose,
+}: {
+  rejected: boolean;
+  onKey: (key: string) => void;
+  onClose: () => void;
+}) {
   const t = useText();
   const id = useId();
   const input = useRef<HTMLInputElement>(null);
@@ -84,13 +136,27 @@ export function KeyDialog({ rejected, onKey, onClose }: { rejected: boolean; onK
     <Dialog title={t("keyTitle")} class="small" onClose={onClose}>
       <form onSubmit={submit}>
         <p>{t("keyText")}</p>
-        {rejected && <p class="wrong" role="alert">{t("keyWrong")}</p>}
+        {rejected && (
+          <p class="wrong" role="alert">
+            {t("keyWrong")}
+          </p>
+        )}
         <div class="field">
           <label for={id}>{t("keyLabel")}</label>
-          <input id={id} ref={input} type="password" autocomplete="off" spellcheck={false} autofocus aria-invalid={rejected} />
+          <input
+            id={id}
+            ref={input}
+            type="password"
+            autocomplete="off"
+            spellcheck={false}
+            autofocus
+            aria-invalid={rejected}
+          />
         </div>
         <div class="dialog-foot">
-          <button type="submit" class="primary end">{t("keySave")}</button>
+          <button type="submit" class="primary end">
+            {t("keySave")}
+          </button>
         </div>
       </form>
     </Dialog>
@@ -101,7 +167,8 @@ export function AboutDialog({ info, onClose }: { info: ServerInfo; onClose: () =
   const t = useText();
   const [facts] = useState<[string, string][]>(() => {
     const rows: [string, string][] = [[t("model"), info.models.join(", ")]];
-    if (info.maxModelLen !== null) rows.push([t("contextLength"), t("tokens", { n: info.maxModelLen })]);
+    if (info.maxModelLen !== null)
+      rows.push([t("contextLength"), t("tokens", { n: info.maxModelLen })]);
     return [...rows, ...info.facts];
   });
   return (

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where two answers part: by words, and by characters in scripts that put no spaces between words.
 
-const kWord = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]|\s+|[^\s\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]+/gu;
+const kSingle = String.raw`\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}`;
+const kWord = new RegExp(`[${kSingle}]|\\s+|[^\\s${kSingle}]+`, "gu");
 
 export function splitWords(text: string): string[] {
   return text.match(kWord) ?? [];
@@ -16,8 +17,9 @@ export interface Parting {
   wordsBefore: number; // common words, not counting blanks
 }
 
-// null when the texts are equal. While an answer is still being written, its last word may grow: with `growing` an end of text
-// is no difference yet, nor is a last word that begins like the other one.
+// null when the texts are equal. While an answer is still being written, its last word may grow:
+// with `growing` an end of text is no difference yet, nor is a last word that begins like the other
+// one.
 export function firstDifference(a: string, b: string, growing = false): Parting | null {
   if (a === b) return null;
   const wordsA = splitWords(a);

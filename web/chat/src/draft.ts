@@ -19,7 +19,9 @@ export function useDraft(maxSide: number, t: Translate) {
   const explain = (error: unknown, name: string) => {
     const problem = error instanceof PictureError ? error.problem : "unreadable";
     if (problem === "too_large") return t("pictureTooLarge", { name });
-    return problem === "too_many" ? t("pictureTooMany", { n: kMaxPictures }) : t("pictureUnreadable", { name });
+    return problem === "too_many"
+      ? t("pictureTooMany", { n: kMaxPictures })
+      : t("pictureUnreadable", { name });
   };
 
   const addFiles = async (files: File[]) => {

@@ -17,7 +17,8 @@ const replyRecord = (reply: Reply) => ({
   seconds: reply.endAt === null ? null : (reply.endAt - reply.startedAt) / 1000,
 });
 
-// Every question in the form of the server's interface, with all answers that it got; `shown` is the one on the page.
+// Every question in the form of the server's interface, with all answers that it got; `shown` is
+// the one on the page.
 export function toJson(turns: Turn[], settings: Settings): string {
   const record = {
     created: new Date().toISOString(),
@@ -25,7 +26,12 @@ export function toJson(turns: Turn[], settings: Settings): string {
     sampling: samplingFields(settings),
     turns: turns.map((turn) => ({
       question: userMessage(turn.text, turn.pictures),
-      pictures: turn.pictures.map(({ name, width, height, bytes }) => ({ name, width, height, bytes })),
+      pictures: turn.pictures.map(({ name, width, height, bytes }) => ({
+        name,
+        width,
+        height,
+        bytes,
+      })),
       answers: turn.attempts.map((attempt) => attempt.map(replyRecord)),
       shown: turn.shown,
     })),
@@ -33,7 +39,11 @@ export function toJson(turns: Turn[], settings: Settings): string {
   return JSON.stringify(record, null, 2) + "\n";
 }
 
-const quoted = (text: string) => text.split("\n").map((line) => `> ${line}`.trimEnd()).join("\n");
+const quoted = (text: string) =>
+  text
+    .split("\n")
+    .map((line) => `> ${line}`.trimEnd())
+    .join("\n");
 
 export function toMarkdown(turns: Turn[], settings: Settings): string {
   const parts: string[] = [];
@@ -57,7 +67,8 @@ export function download(name: string, type: string, text: string): void {
   window.setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-// Plain http on another machine is no secure context and has no clipboard interface; the old command works there.
+// Plain http on another machine is no secure context and has no clipboard interface; the old
+// command works there.
 export async function copyText(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);

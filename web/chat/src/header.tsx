@@ -6,7 +6,13 @@ import { Logo } from "./icons";
 import type { ServerInfo } from "./types";
 import { IconButton } from "./widgets";
 
-export function Header({ info, model, onModel, onAbout, children }: {
+export function Header({
+  info,
+  model,
+  onModel,
+  onAbout,
+  children,
+}: {
   info: ServerInfo | null;
   model: string;
   onModel: (model: string) => void;
@@ -25,14 +31,29 @@ export function Header({ info, model, onModel, onAbout, children }: {
           </span>
         )}
         {choose && (
-          <select aria-label={t("model")} value={model} onChange={(e) => onModel(e.currentTarget.value)}>
+          <select
+            aria-label={t("model")}
+            value={model}
+            onChange={(e) => onModel(e.currentTarget.value)}
+          >
             {info.models.map((name) => (
-              <option key={name} value={name}>{name}</option>
+              <option key={name} value={name}>
+                {name}
+              </option>
             ))}
           </select>
         )}
-        {!info?.compare && !choose && <span class="model-name" title={model}>{model || "ingot"}</span>}
-        {info?.badges.map((badge) => <span class="badge" key={badge}>{badge}</span>)}
+        {!info?.compare && !choose && (
+          <span class="model-name" title={model}>
+            {model || "ingot"}
+          </span>
+        )}
+        {!info?.compare &&
+          info?.badges.map((badge) => (
+            <span class="badge" key={badge}>
+              {badge}
+            </span>
+          ))}
         {info && <IconButton icon="info" label={t("aboutModel")} onClick={onAbout} />}
       </div>
       <div class="tools">{children}</div>

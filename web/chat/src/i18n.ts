@@ -23,7 +23,8 @@ const en = {
   greeting: "What would you like to know?",
   greetingCompare: "One question, two models",
   hint: "Ask about a picture, a screenshot, a page of a document, or just ask. Everything runs on this server; nothing leaves it.",
-  hintCompare: "Every question goes to {a} and {b}. Their answers stand side by side, with the first differing word marked.",
+  hintCompare:
+    "Every question goes to {a} and {b}. Their answers stand side by side, with the first differing word marked.",
   exampleDescribe: "Describe a picture",
   exampleDescribeText: "Describe this picture in detail.",
   exampleRead: "Read a document",
@@ -34,7 +35,7 @@ const en = {
   exampleAskText: "Explain in a few sentences how 8-bit quantization changes a language model.",
   needsPicture: "choose a picture",
 
-  placeholder: "Ask something. Paste or drop pictures here.",
+  placeholder: "Ask something, or add a picture",
   question: "Question",
   send: "Send",
   stop: "Stop",
@@ -76,7 +77,7 @@ const en = {
   perSecondHint: "Tokens after the first one, divided by the time they took, measured here",
   answerTokens: "{n} tokens",
   promptTokens: "{n} in the prompt",
-  cachedTokens: "{n} of them from the cache",
+  promptTokensCached: "{n} in the prompt ({cached} cached)",
   elapsed: "{s} s",
 
   identical: "Identical answers, {n} words.",
@@ -87,7 +88,8 @@ const en = {
   missingHalf: "No comparison: one answer is missing.",
 
   garbageTitle: "This answer looks like garbage",
-  garbageHelp: "The usual reason is a model folder that is loaded in the wrong way. Run: ingot check DIR --run",
+  garbageHelp:
+    "The usual reason is a model folder that is loaded in the wrong way. This says more:",
 
   retry: "Try again",
   tryAgainIn: "Try again in about {n} s.",
@@ -109,7 +111,8 @@ const en = {
   dismiss: "Dismiss",
 
   keyTitle: "API key",
-  keyText: "This server was started with --api-key. The key stays in this tab and goes to this server only.",
+  keyText:
+    "This server was started with --api-key. The key stays in this tab and goes to this server only.",
   keyWrong: "The server refused this key.",
   keyLabel: "Key",
   keySave: "Continue",
@@ -173,7 +176,7 @@ const zh: Record<TextKey, string> = {
   exampleAskText: "请用几句话说明 8 位量化对语言模型有什么影响。",
   needsPicture: "选择图片",
 
-  placeholder: "输入问题，可粘贴或拖入图片",
+  placeholder: "输入问题，或添加图片",
   question: "问题",
   send: "发送",
   stop: "停止",
@@ -215,7 +218,7 @@ const zh: Record<TextKey, string> = {
   perSecondHint: "首个之后的 token 数除以所用时间，在浏览器中测得",
   answerTokens: "{n} 个 token",
   promptTokens: "提示 {n} 个",
-  cachedTokens: "其中 {n} 个来自缓存",
+  promptTokensCached: "提示 {n} 个（缓存 {cached} 个）",
   elapsed: "{s} 秒",
 
   identical: "两个回答完全相同，共 {n} 个词。",
@@ -226,7 +229,7 @@ const zh: Record<TextKey, string> = {
   missingHalf: "缺少一个回答，无法比较。",
 
   garbageTitle: "这个回答看起来是乱码",
-  garbageHelp: "常见原因是模型目录以错误的方式加载。请运行：ingot check 目录 --run",
+  garbageHelp: "常见原因是模型目录以错误的方式加载。以下命令会给出更多信息：",
 
   retry: "重试",
   tryAgainIn: "请在约 {n} 秒后重试。",
@@ -284,11 +287,15 @@ export type Translate = (key: TextKey, values?: Record<string, string | number>)
 
 export function translator(language: Language): Translate {
   const texts = language === "zh" ? zh : en;
-  return (key, values) => texts[key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values?.[name] ?? whole));
+  return (key, values) =>
+    texts[key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values?.[name] ?? whole));
 }
 
 export function browserLanguage(): Language {
-  return (navigator.languages ?? [navigator.language]).find((tag) => /^(zh|en)/i.test(tag))?.toLowerCase().startsWith("zh")
+  return (navigator.languages ?? [navigator.language])
+    .find((tag) => /^(zh|en)/i.test(tag))
+    ?.toLowerCase()
+    .startsWith("zh")
     ? "zh"
     : "en";
 }

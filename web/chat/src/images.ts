@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pictures from files: made smaller in the browser where that saves the server time. A picture that fits already is sent as it is.
+// Pictures from files: made smaller in the browser where that saves the server time. A picture that
+// fits already is sent as it is.
 import type { Picture } from "./types";
 
 export const kMaxPictures = 8; // per question
@@ -12,7 +13,10 @@ const kSentAsIs = ["image/jpeg", "image/png", "image/webp"];
 export type PictureProblem = "too_many" | "too_large" | "unreadable";
 
 export class PictureError extends Error {
-  constructor(readonly problem: PictureProblem, readonly fileName: string) {
+  constructor(
+    readonly problem: PictureProblem,
+    readonly fileName: string,
+  ) {
     super(problem);
   }
 }
@@ -28,10 +32,17 @@ function readAsDataUrl(blob: Blob): Promise<string> {
   });
 }
 
-async function decode(file: File): Promise<{ image: CanvasImageSource; width: number; height: number; close: () => void }> {
+async function decode(
+  file: File,
+): Promise<{ image: CanvasImageSource; width: number; height: number; close: () => void }> {
   try {
     const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-    return { image: bitmap, width: bitmap.width, height: bitmap.height, close: () => bitmap.close() };
+    return {
+      image: bitmap,
+      width: bitmap.width,
+      height: bitmap.height,
+      close: () => bitmap.close(),
+    };
   } catch {
     // SVG and some others decode only as an element.
     const url = URL.createObjectURL(file);
@@ -81,15 +92,35 @@ export async function loadPicture(file: File, maxSide: number): Promise<Picture>
     if (width < 1 || height < 1) throw new PictureError("unreadable", file.name);
     const limit = Math.min(maxSide > 0 ? maxSide : kMaxSentSide, kMaxSentSide);
     const scale = Math.min(1, limit / Math.max(width, height));
-    const common = { id: crypto.randomUUID?.() ?? String(Math.random()), name: file.name || "picture" };
+    const common = {
+      id: crypto.randomUUID?.() ?? String(Math.random()),
+      name: file.name || "picture",
+    };
     if (scale === 1 && kSentAsIs.includes(file.type) && file.size <= kMaxSentBytes) {
-      return { ...common, dataUrl: await readAsDataUrl(file), width, height, bytes: file.size, reduced: false };
+      return {
+        ...common,
+        dataUrl: await readAsDataUrl(file),
+        width,
+        height,
+        bytes: file.size,
+        reduced: false,
+      };
     }
-    const [w, h] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
+    const [w, h] = [
+      Math.max(1, Math.round(width * scale)),
+      Math.max(1, Math.round(height * scale)),
+    ];
     const blob = await encodeSmallest(draw(image, w, h), file.type);
     if (!blob) throw new PictureError("unreadable", file.name);
     if (blob.size > kMaxSentBytes) throw new PictureError("too_large", file.name);
-    return { ...common, dataUrl: await readAsDataUrl(blob), width: w, height: h, bytes: blob.size, reduced: scale < 1 };
+    return {
+      ...common,
+      dataUrl: await readAsDataUrl(blob),
+      width: w,
+      height: h,
+      bytes: blob.size,
+      reduced: scale < 1,
+    };
   } finally {
     close();
   }

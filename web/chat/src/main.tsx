@@ -1,107 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chat page of `ingot serve`: one file, no network beyond its own server.
-import { render } from "preact";
+import { render, type ComponentChildren, type RefObject } from "preact";
 import { useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
 import { announcement, ProblemBox, TurnView } from "./answer";
-import { ApiError, loadServer } from "./api";
-import { useLanguage, useTheme } from "./appearance";
+import { useLanguage, useTheme, type Theme } from "./appearance";
 import { Composer } from "./composer";
 import { Conversation, type Context } from "./conversation";
 import { AboutDialog, KeyDialog, SettingsDialog } from "./dialogs";
 import { useDraft, usePasteAndDrop } from "./draft";
-import { copyText, download, toJson, toMarkdown } from "./export";
+import { download, toJson, toMarkdown } from "./export";
 import { Header } from "./header";
-import { TextContext, translator } from "./i18n";
+import { useFollow, usePageEvents, useServer, useSettings } from "./hooks";
+import { TextContext, translator, useText } from "./i18n";
 import { setCopyLabel } from "./markdown";
-import { loadChoice, loadKey, loadSettings, saveChoice, saveKey, saveSettings } from "./storage";
-import type { Problem, ServerInfo, Settings } from "./types";
+import { loadChoice, loadKey, saveChoice, saveKey } from "./storage";
+import type { Settings } from "./types";
 import { Welcome } from "./welcome";
 import { IconButton, Menu } from "./widgets";
 import "./style.css";
 
 type Open = "none" | "settings" | "key" | "about";
 
-function useServer(key: string) {
-  const [info, setInfo] = useState<ServerInfo | null>(null);
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const [tries, setTries] = useState(0);
-  useEffect(() => {
-    let current = true;
-    const take = (loaded: ServerInfo | null, failure: Problem | null) => {
-      if (!current) return;
-      if (loaded) setInfo(loaded);
-      setProblem(failure);
-    };
-    loadServer(key).then(
-      (loaded) => take(loaded, null),
-      (error: unknown) =>
-        take(null, error instanceof ApiError ? error.problem : { kind: "format", detail: String(error) }),
-    );
-    return () => {
-      current = false;
-    };
-  }, [key, tries]);
-  return { info, problem, retry: () => setTries(tries + 1) };
-}
-
-// Keeps the end in view while an answer grows, unless somebody scrolled up to read. Returns whether the end is out of view.
-function useFollow(version: number): [boolean, () => void] {
-  const following = useRef(true);
-  const [away, setAway] = useState(false);
-  const toEnd = () => window.scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
-  useEffect(() => {
-    const onScroll = () => {
-      const root = document.documentElement;
-      const rest = root.scrollHeight - root.clientHeight - window.scrollY;
-      following.current = rest < 60;
-      setAway(rest > 200);
-    };
-    window.addEventListener("scroll", onScroll, { passive: true });
-    return () => window.removeEventListener("scroll", onScroll);
-  }, []);
-  useEffect(() => {
-    if (following.current) toEnd();
-  }, [version]);
-  const follow = () => {
-    following.current = true;
-    toEnd();
+function SkipLink({ area }: { area: RefObject<HTMLTextAreaElement | null> }) {
+  const t = useText();
+  const skip = (event: Event) => {
+    event.preventDefault();
+    area.current?.focus();
   };
-  return [away, follow];
-}
-
-// Esc stops the answer; a click on the button of a code block copies it.
-function usePageEvents(chat: Conversation, copied: string): void {
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open]")) return;
-      if (chat.busy) chat.stop();
-    };
-    const onClick = async (event: MouseEvent) => {
-      const button = (event.target as Element).closest?.("button[data-copy]");
-      const code = button?.closest(".code")?.querySelector("code");
-      if (!button || !code || !(await copyText(code.textContent ?? ""))) return;
-      const label = button.textContent;
-      button.textContent = copied;
-      window.setTimeout(() => (button.textContent = label), 1800);
-    };
-    document.addEventListener("keydown", onKey);
-    document.addEventListener("click", onClick);
-    return () => {
-      document.removeEventListener("keydown", onKey);
-      document.removeEventListener("click", onClick);
-    };
-  }, [chat, copied]);
-}
-
-function useSettings(): [Settings, (settings: Settings) => void] {
-  const [settings, setSettings] = useState(loadSettings);
-  return [settings, (changed) => {
-    saveSettings(changed);
-    setSettings(changed);
-  }];
+  return (
+    <a class="skip" href="#question" onClick={skip}>
+      {t("skip")}
+    </a>
+  );
 }
 
 const fileStem = () => `ingot-chat-${new Date().toISOString().slice(0, 16).replace(/[:T]/g, "-")}`;
+
+function ExportMenu({ chat, settings }: { chat: Conversation; settings: Settings }) {
+  const t = useText();
+  const save = (ending: string, type: string, text: string) =>
+    download(`${fileStem()}.${ending}`, type, text);
+  const items = [
+    {
+      label: t("exportMarkdown"),
+      action: () => save("md", "text/markdown", toMarkdown(chat.turns, settings)),
+    },
+    {
+      label: t("exportJson"),
+      action: () => save("json", "application/json", toJson(chat.turns, settings)),
+    },
+  ];
+  const nothing = chat.turns.length === 0;
+  return <Menu icon="download" label={t("export")} disabled={nothing} items={items} />;
+}
+
+const themeIcon = (theme: Theme) =>
+  theme === "auto" ? "halfMoon" : theme === "dark" ? "moon" : "sun";
+
+interface TurnsProps {
+  chat: Conversation;
+  context: Context;
+  editing: string; // the id of a turn
+  setEditing: (id: string) => void;
+  onDone: () => void; // the editor was left
+  onKey: () => void;
+}
+
+function Turns({ chat, context, editing, setEditing, onDone, onKey }: TurnsProps) {
+  const t = useText();
+  return (
+    <section class="turns" aria-label={t("conversation")}>
+      <h1 class="sr-only">{t("conversation")}</h1>
+      {chat.turns.map((turn, i) => (
+        <TurnView
+          key={turn.id}
+          turn={turn}
+          last={i === chat.turns.length - 1}
+          chat={chat}
+          editing={editing === turn.id}
+          setEditing={(on) => {
+            setEditing(on ? turn.id : "");
+            if (!on) onDone();
+          }}
+          onEdited={(text, pictures) => {
+            setEditing("");
+            chat.edit(turn, text.trim(), pictures, context);
+            onDone();
+          }}
+          onRegenerate={() => chat.regenerate(turn, context)}
+          onRetry={(lane) => chat.retry(turn, lane, context)}
+          onKey={onKey}
+        />
+      ))}
+    </section>
+  );
+}
+
+function DropTarget({ children }: { children: ComponentChildren }) {
+  return (
+    <div class="drop" aria-hidden="true">
+      <p>{children}</p>
+    </div>
+  );
+}
 
 function App() {
   const [language, toggleLanguage] = useLanguage();
@@ -123,14 +124,15 @@ function App() {
   const dragging = usePasteAndDrop(addFiles);
   const area = useRef<HTMLTextAreaElement>(null);
 
-  const [version, changed] = useReducer((n: number, _: void) => n + 1, 0);
+  const [, changed] = useReducer((n: number, _: void) => n + 1, 0);
   const chat = useMemo(() => new Conversation(), []);
   chat.onChange = () => changed();
   chat.onUnauthorized = (refused) => {
     setRejected(refused !== "");
     setOpen("key");
   };
-  const [away, toEnd] = useFollow(version);
+  const nothing = chat.turns.length === 0;
+  const [away, toEnd] = useFollow(!nothing);
   usePageEvents(chat, t("copied"));
 
   const model = info ? (info.models.includes(chosenModel) ? chosenModel : info.models[0]) : "";
@@ -176,28 +178,40 @@ function App() {
     if (last && !chat.busy) setEditing(last.id);
   };
   const themeLabel = t("theme", { mode: t(theme) });
-  const nothing = chat.turns.length === 0;
-  const exports = [
-    { label: t("exportMarkdown"), action: () => download(`${fileStem()}.md`, "text/markdown", toMarkdown(chat.turns, settings)) },
-    { label: t("exportJson"), action: () => download(`${fileStem()}.json`, "application/json", toJson(chat.turns, settings)) },
-  ];
 
   return (
     <TextContext.Provider value={t}>
-      <a class="skip" href="#question" onClick={(e) => {
-        e.preventDefault();
-        area.current?.focus();
-      }}>{t("skip")}</a>
-      <Header info={info} model={model} onAbout={() => setOpen("about")}
+      <SkipLink area={area} />
+      <Header
+        info={info}
+        model={model}
+        onAbout={() => setOpen("about")}
         onModel={(name) => {
           saveChoice("model", name);
           setChosenModel(name);
-        }}>
-        <IconButton icon="plus" label={t("newChat")} showLabel class="new-chat" disabled={nothing} onClick={newChat} />
-        <Menu icon="download" label={t("export")} disabled={nothing} items={exports} />
-        <IconButton icon={theme === "auto" ? "halfMoon" : theme === "dark" ? "moon" : "sun"} label={themeLabel} class="wide-only"
-          onClick={nextTheme} />
-        <IconButton icon="globe" label={t("otherLanguage")} class="wide-only" onClick={toggleLanguage} />
+        }}
+      >
+        <IconButton
+          icon="plus"
+          label={t("newChat")}
+          showLabel
+          class="new-chat"
+          disabled={nothing}
+          onClick={newChat}
+        />
+        <ExportMenu chat={chat} settings={settings} />
+        <IconButton
+          icon={themeIcon(theme)}
+          label={themeLabel}
+          class="wide-only"
+          onClick={nextTheme}
+        />
+        <IconButton
+          icon="globe"
+          label={t("otherLanguage")}
+          class="wide-only"
+          onClick={toggleLanguage}
+        />
         <IconButton icon="sliders" label={t("settings")} onClick={() => setOpen("settings")} />
       </Header>
       <main class={info?.compare ? "compare" : ""}>
@@ -215,37 +229,53 @@ function App() {
         {nothing ? (
           <Welcome info={info} hasPicture={draft.pictures.length > 0} onExample={example} />
         ) : (
-          <section class="turns" aria-label={t("conversation")}>
-            {chat.turns.map((turn, i) => (
-              <TurnView key={turn.id} turn={turn} last={i === chat.turns.length - 1} chat={chat} editing={editing === turn.id}
-                setEditing={(on) => {
-                  setEditing(on ? turn.id : "");
-                  if (!on) area.current?.focus();
-                }}
-                onEdited={(text, pictures) => {
-                  setEditing("");
-                  chat.edit(turn, text.trim(), pictures, context);
-                  area.current?.focus();
-                }}
-                onRegenerate={() => chat.regenerate(turn, context)} onRetry={(lane) => chat.retry(turn, lane, context)}
-                onKey={() => setOpen("key")} />
-            ))}
-          </section>
+          <Turns
+            chat={chat}
+            context={context}
+            editing={editing}
+            setEditing={setEditing}
+            onDone={() => area.current?.focus()}
+            onKey={() => setOpen("key")}
+          />
         )}
       </main>
-      <div class="bottom">
-        {away && !nothing && <IconButton icon="down" label={t("latest")} class="latest" onClick={toEnd} />}
-        <Composer draft={draft} reading={reading} notice={notice} busy={chat.busy} ready={info !== null} area={area}
-          onDraft={setDraft} onFiles={addFiles} onSend={send} onStop={() => chat.stop()} onDismiss={() => setNotice("")}
-          onEditLast={editLast} />
+      <section class="bottom" aria-label={t("question")}>
+        {away && !nothing && (
+          <IconButton icon="down" label={t("latest")} class="latest" onClick={toEnd} />
+        )}
+        <Composer
+          draft={draft}
+          reading={reading}
+          notice={notice}
+          busy={chat.busy}
+          ready={info !== null}
+          area={area}
+          onDraft={setDraft}
+          onFiles={addFiles}
+          onSend={send}
+          onStop={() => chat.stop()}
+          onDismiss={() => setNotice("")}
+          onEditLast={editLast}
+        />
+      </section>
+      {dragging && <DropTarget>{t("dropHere")}</DropTarget>}
+      <div class="sr-only" role="status">
+        {announcement(chat.turns, t)}
       </div>
-      {dragging && <div class="drop" aria-hidden="true"><p>{t("dropHere")}</p></div>}
-      <div class="sr-only" role="status">{announcement(chat.turns, t)}</div>
       {open === "settings" && (
-        <SettingsDialog settings={settings} onChange={setSettings} onClose={() => setOpen("none")}
-          appearance={[{ label: themeLabel, action: nextTheme }, { label: t("otherLanguage"), action: toggleLanguage }]} />
+        <SettingsDialog
+          settings={settings}
+          onChange={setSettings}
+          onClose={() => setOpen("none")}
+          appearance={[
+            { label: themeLabel, action: nextTheme },
+            { label: t("otherLanguage"), action: toggleLanguage },
+          ]}
+        />
       )}
-      {open === "key" && <KeyDialog rejected={rejected} onKey={useKey} onClose={() => setOpen("none")} />}
+      {open === "key" && (
+        <KeyDialog rejected={rejected} onKey={useKey} onClose={() => setOpen("none")} />
+      )}
       {open === "about" && info && <AboutDialog info={info} onClose={() => setOpen("none")} />}
     </TextContext.Provider>
   );

@@ -4,7 +4,7 @@
 function* textNodes(root: HTMLElement): Generator<Text> {
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    if (!(node.parentElement?.closest(".code-head"))) yield node as Text;
+    if (!node.parentElement?.closest(".code-head")) yield node as Text;
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sampling settings: one row per field of the request. The ranges are those that the server checks.
+// The sampling settings: one row per field of the request. The ranges are those that the server
+// checks.
 import type { TextKey } from "./i18n";
 import type { Settings } from "./types";
 
@@ -16,18 +17,72 @@ export interface SamplingField {
 }
 
 export const kSamplingFields: SamplingField[] = [
-  { setting: "temperature", field: "temperature", label: "temperature", hint: "temperatureHint", min: 0, max: 2, step: 0.1,
-    integer: false, range: "0 – 2" },
-  { setting: "topP", field: "top_p", label: "topP", hint: "topPHint", min: 0.001, max: 1, step: 0.05, integer: false,
-    range: "0.001 – 1" },
-  { setting: "topK", field: "top_k", label: "topK", hint: "topKHint", min: 0, max: 1e6, step: 1, integer: true,
-    range: "0, 1, 2, …" },
-  { setting: "maxTokens", field: "max_completion_tokens", label: "maxTokens", hint: "maxTokensHint", min: 1, max: 1e6,
-    step: 1, integer: true, range: "1, 2, 3, …" },
-  { setting: "repetitionPenalty", field: "repetition_penalty", label: "repetitionPenalty", hint: "repetitionPenaltyHint",
-    min: 0.01, max: 2, step: 0.05, integer: false, range: "0.01 – 2" },
-  { setting: "seed", field: "seed", label: "seed", hint: "seedHint", min: 0, max: Number.MAX_SAFE_INTEGER, step: 1,
-    integer: true, range: "0, 1, 2, …" },
+  {
+    setting: "temperature",
+    field: "temperature",
+    label: "temperature",
+    hint: "temperatureHint",
+    min: 0,
+    max: 2,
+    step: 0.1,
+    integer: false,
+    range: "0 – 2",
+  },
+  {
+    setting: "topP",
+    field: "top_p",
+    label: "topP",
+    hint: "topPHint",
+    min: 0.001,
+    max: 1,
+    step: 0.05,
+    integer: false,
+    range: "0.001 – 1",
+  },
+  {
+    setting: "topK",
+    field: "top_k",
+    label: "topK",
+    hint: "topKHint",
+    min: 0,
+    max: 1e6,
+    step: 1,
+    integer: true,
+    range: "0, 1, 2, …",
+  },
+  {
+    setting: "maxTokens",
+    field: "max_completion_tokens",
+    label: "maxTokens",
+    hint: "maxTokensHint",
+    min: 1,
+    max: 1e6,
+    step: 1,
+    integer: true,
+    range: "1, 2, 3, …",
+  },
+  {
+    setting: "repetitionPenalty",
+    field: "repetition_penalty",
+    label: "repetitionPenalty",
+    hint: "repetitionPenaltyHint",
+    min: 0.01,
+    max: 2,
+    step: 0.05,
+    integer: false,
+    range: "0.01 – 2",
+  },
+  {
+    setting: "seed",
+    field: "seed",
+    label: "seed",
+    hint: "seedHint",
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    step: 1,
+    integer: true,
+    range: "0, 1, 2, …",
+  },
 ];
 
 // null: nothing typed, the model's default. undefined: not a value of this field.

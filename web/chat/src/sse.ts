@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Server-sent events from pieces of bytes that may be cut anywhere: inside a character, a line or an event.
-// The format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+// Server-sent events from pieces of bytes that may be cut anywhere: inside a character, a line or
+// an event. The format:
+// https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 
 export class SseParser {
   private readonly decoder = new TextDecoder("utf-8");
@@ -13,7 +14,8 @@ export class SseParser {
     return this.take(this.decoder.decode(bytes, { stream: true }));
   }
 
-  // The stream ended: an event without its blank line still counts, since proxies drop trailing newlines.
+  // The stream ended: an event without its blank line still counts, since proxies drop trailing
+  // newlines.
   finish(): string[] {
     const events = this.take(this.decoder.decode() + "\n");
     if (this.data.length > 0) events.push(this.closeEvent());

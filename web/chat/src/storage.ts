@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the browser remembers: settings, theme and language for good, the API key until the tab is closed.
+// What the browser remembers: settings, theme and language for good, the API key until the tab is
+// closed.
 import type { Settings } from "./types";
 
 export const kDefaultSettings: Settings = {
@@ -45,13 +46,16 @@ export function loadSettings(): Settings {
   if (typeof stored !== "object" || stored === null) return settings;
   const values = stored as Record<string, unknown>;
   for (const name of Object.keys(settings) as (keyof Settings)[]) {
-    if (typeof values[name] === typeof settings[name]) Object.assign(settings, { [name]: values[name] });
+    if (typeof values[name] === typeof settings[name])
+      Object.assign(settings, { [name]: values[name] });
   }
   return settings;
 }
 
-export const saveSettings = (settings: Settings) => write(local, "settings", JSON.stringify(settings));
+export const saveSettings = (settings: Settings) =>
+  write(local, "settings", JSON.stringify(settings));
 export const loadChoice = (name: "theme" | "language" | "model") => read(local, name);
-export const saveChoice = (name: "theme" | "language" | "model", value: string | null) => write(local, name, value);
+export const saveChoice = (name: "theme" | "language" | "model", value: string | null) =>
+  write(local, name, value);
 export const loadKey = () => read(session, "key") ?? "";
 export const saveKey = (key: string) => write(session, "key", key || null);

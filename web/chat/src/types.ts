@@ -15,7 +15,16 @@ export type ReplyState = "waiting" | "streaming" | "done" | "stopped" | "error";
 
 // Codes that the texts of i18n.ts know; `detail` is what the server itself said.
 export type ProblemKind =
-  | "offline" | "cut" | "unauthorized" | "busy" | "too_large" | "rejected" | "not_found" | "server" | "unavailable" | "format";
+  | "offline"
+  | "cut"
+  | "unauthorized"
+  | "busy"
+  | "too_large"
+  | "rejected"
+  | "not_found"
+  | "server"
+  | "unavailable"
+  | "format";
 
 export interface Problem {
   kind: ProblemKind;

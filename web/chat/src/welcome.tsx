@@ -12,7 +12,11 @@ const kExamples: { icon: string; title: TextKey; text: TextKey; picture: boolean
   { icon: "idea", title: "exampleAsk", text: "exampleAskText", picture: false },
 ];
 
-export function Welcome({ info, hasPicture, onExample }: {
+export function Welcome({
+  info,
+  hasPicture,
+  onExample,
+}: {
   info: ServerInfo | null;
   hasPicture: boolean;
   onExample: (text: string, files: File[]) => void;
@@ -41,11 +45,17 @@ export function Welcome({ info, hasPicture, onExample }: {
           </li>
         ))}
       </ul>
-      <input ref={files} type="file" accept="image/*" multiple hidden
+      <input
+        ref={files}
+        type="file"
+        accept="image/*"
+        multiple
+        hidden
         onChange={(event) => {
           onExample(chosen.current, [...(event.currentTarget.files ?? [])]);
           event.currentTarget.value = "";
-        }} />
+        }}
+      />
     </div>
   );
 }

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small parts without knowledge of the conversation: buttons, dialog, menu, thumbnails, text area that grows.
-import type { ButtonHTMLAttributes, ComponentChildren, TargetedKeyboardEvent, TextareaHTMLAttributes } from "preact";
+// Small parts without knowledge of the conversation: buttons, dialog, menu, thumbnails, text area
+// that grows.
+import type {
+  ButtonHTMLAttributes,
+  ComponentChildren,
+  TargetedKeyboardEvent,
+  TextareaHTMLAttributes,
+} from "preact";
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { copyText } from "./export";
 import { formatBytes } from "./api";
@@ -16,7 +22,13 @@ type ButtonProps = Omit<ButtonHTMLAttributes<HTMLButtonElement>, "icon" | "label
 
 export function IconButton({ icon, label, showLabel, class: extra, ...rest }: ButtonProps) {
   return (
-    <button type="button" class={`tool ${extra ?? ""}`} aria-label={showLabel ? undefined : label} title={label} {...rest}>
+    <button
+      type="button"
+      class={`tool ${extra ?? ""}`}
+      aria-label={showLabel ? undefined : label}
+      title={label}
+      {...rest}
+    >
       <Icon name={icon} />
       {showLabel && <span>{label}</span>}
     </button>
@@ -32,8 +44,11 @@ export function CopyButton({ text }: { text: () => string }) {
     return () => window.clearTimeout(timer);
   }, [copied]);
   return (
-    <IconButton icon={copied ? "check" : "copy"} label={copied ? t("copied") : t("copy")}
-      onClick={async () => setCopied(await copyText(text()))} />
+    <IconButton
+      icon={copied ? "check" : "copy"}
+      label={copied ? t("copied") : t("copy")}
+      onClick={async () => setCopied(await copyText(text()))}
+    />
   );
 }
 
@@ -44,7 +59,8 @@ interface DialogProps {
   children: ComponentChildren;
 }
 
-// The browser's own modal dialog: it keeps the focus inside, closes on Esc and gives the focus back.
+// The browser's own modal dialog: it keeps the focus inside, closes on Esc and gives the focus
+// back.
 export function Dialog({ title, class: extra, onClose, children }: DialogProps) {
   const t = useText();
   const ref = useRef<HTMLDialogElement>(null);
@@ -57,8 +73,13 @@ export function Dialog({ title, class: extra, onClose, children }: DialogProps) 
     };
   }, []);
   return (
-    <dialog ref={ref} class={extra} aria-labelledby={id} onClose={onClose}
-      onMouseDown={(event) => event.target === ref.current && ref.current?.close()}>
+    <dialog
+      ref={ref}
+      class={extra}
+      aria-labelledby={id}
+      onClose={onClose}
+      onMouseDown={(event) => event.target === ref.current && ref.current?.close()}
+    >
       <div class="dialog-body">
         <div class="dialog-head">
           <h2 id={id}>{title}</h2>
@@ -75,7 +96,17 @@ interface MenuItem {
   action: () => void;
 }
 
-export function Menu({ icon, label, items, disabled }: { icon: string; label: string; items: MenuItem[]; disabled: boolean }) {
+export function Menu({
+  icon,
+  label,
+  items,
+  disabled,
+}: {
+  icon: string;
+  label: string;
+  items: MenuItem[];
+  disabled: boolean;
+}) {
   const [open, setOpen] = useState(false);
   const root = useRef<HTMLDivElement>(null);
   const button = () => root.current?.querySelector<HTMLButtonElement>("button");
@@ -98,16 +129,25 @@ export function Menu({ icon, label, items, disabled }: { icon: string; label: st
   };
   return (
     <div class="menu" ref={root} onKeyDown={onKeyDown} onFocusOut={onFocusOut}>
-      <IconButton icon={icon} label={label} aria-expanded={open} disabled={disabled} onClick={() => setOpen(!open)} />
+      <IconButton
+        icon={icon}
+        label={label}
+        aria-expanded={open}
+        disabled={disabled}
+        onClick={() => setOpen(!open)}
+      />
       {open && (
         <div class="menu-panel">
           {items.map((item) => (
-            <button type="button" key={item.label}
+            <button
+              type="button"
+              key={item.label}
               onClick={() => {
                 setOpen(false);
                 item.action();
                 button()?.focus();
-              }}>
+              }}
+            >
               {item.label}
             </button>
           ))}
@@ -117,7 +157,13 @@ export function Menu({ icon, label, items, disabled }: { icon: string; label: st
   );
 }
 
-export function Thumbnails({ pictures, onRemove }: { pictures: Picture[]; onRemove?: (id: string) => void }) {
+export function Thumbnails({
+  pictures,
+  onRemove,
+}: {
+  pictures: Picture[];
+  onRemove?: (id: string) => void;
+}) {
   const t = useText();
   const [open, setOpen] = useState<Picture | null>(null);
   if (pictures.length === 0) return null;
@@ -126,16 +172,27 @@ export function Thumbnails({ pictures, onRemove }: { pictures: Picture[]; onRemo
       <ul class="thumbnails" aria-label={t("pictures")}>
         {pictures.map((picture) => {
           const size = `${picture.width} × ${picture.height}`;
-          const note = `${picture.name}, ${picture.reduced ? t("reducedTo", { size }) : size}, ${formatBytes(picture.bytes)}`;
+          const shown = picture.reduced ? t("reducedTo", { size }) : size;
+          const note = `${picture.name}, ${shown}, ${formatBytes(picture.bytes)}`;
           return (
             <li key={picture.id}>
-              <button type="button" class="thumbnail" title={note} aria-label={t("openPicture", { name: picture.name })}
-                onClick={() => setOpen(picture)}>
+              <button
+                type="button"
+                class="thumbnail"
+                title={note}
+                aria-label={t("openPicture", { name: picture.name })}
+                onClick={() => setOpen(picture)}
+              >
                 <img src={picture.dataUrl} alt="" />
               </button>
               {onRemove && (
-                <button type="button" class="remove" aria-label={t("remove", { name: picture.name })}
-                  title={t("remove", { name: picture.name })} onClick={() => onRemove(picture.id)}>
+                <button
+                  type="button"
+                  class="remove"
+                  aria-label={t("remove", { name: picture.name })}
+                  title={t("remove", { name: picture.name })}
+                  onClick={() => onRemove(picture.id)}
+                >
                   <Icon name="close" />
                 </button>
               )}
@@ -155,7 +212,10 @@ export function Thumbnails({ pictures, onRemove }: { pictures: Picture[]; onRemo
   );
 }
 
-type AreaProps = Omit<TextareaHTMLAttributes<HTMLTextAreaElement>, "value" | "onSubmit" | "label"> & {
+type AreaProps = Omit<
+  TextareaHTMLAttributes<HTMLTextAreaElement>,
+  "value" | "onSubmit" | "label"
+> & {
   value: string;
   label: string;
   area?: { current: HTMLTextAreaElement | null };
@@ -163,8 +223,17 @@ type AreaProps = Omit<TextareaHTMLAttributes<HTMLTextAreaElement>, "value" | "on
   onEnter: () => void;
 };
 
-// Enter sends, Shift + Enter starts a new line. While an input method composes (Chinese, Japanese), Enter belongs to it.
-export function GrowingArea({ value, label, area, onText, onEnter, onKeyDown, ...rest }: AreaProps) {
+// Enter sends, Shift + Enter starts a new line. While an input method composes (Chinese, Japanese),
+// Enter belongs to it.
+export function GrowingArea({
+  value,
+  label,
+  area,
+  onText,
+  onEnter,
+  onKeyDown,
+  ...rest
+}: AreaProps) {
   const own = useRef<HTMLTextAreaElement>(null);
   const ref = area ?? own;
   useLayoutEffect(() => {
@@ -182,7 +251,15 @@ export function GrowingArea({ value, label, area, onText, onEnter, onKeyDown, ..
     onKeyDown?.(event as never);
   };
   return (
-    <textarea ref={ref} rows={1} value={value} aria-label={label} dir="auto" onInput={(e) => onText(e.currentTarget.value)}
-      onKeyDown={keyDown} {...rest} />
+    <textarea
+      ref={ref}
+      rows={1}
+      value={value}
+      aria-label={label}
+      dir="auto"
+      onInput={(e) => onText(e.currentTarget.value)}
+      onKeyDown={keyDown}
+      {...rest}
+    />
   );
 }

@@ -8,7 +8,6 @@
 #include "bench/cases.h"
 #include "checkpoint/synth.h"
 #include "kernels/attention.h"
-#include "model/kv_cache.h"
 
 namespace ingot::bench {
 namespace {
@@ -24,43 +23,25 @@ struct Shape {
 struct State {
   Shape shape;
   std::vector<float> q, out;  // [n_queries, n_heads, head_dim]
-  std::vector<KvLayer> layers;
+  std::vector<AttentionPages> layers;
   size_t next = 0;
 };
 
-template <typename Job>
-Job JobOf(State* state) {
+void Attend(State* state, const AttentionPages& kv) {
   const Shape& shape = state->shape;
   const size_t width = Size(shape.n_heads * shape.head_dim);
-  Job job;
-  job.n_queries = Size(shape.n_queries);
-  job.group = Size(shape.n_heads / shape.n_kv_heads);
-  job.q = state->q.data();
-  job.q_stride = job.out_stride = width;
-  job.out = state->out.data();
-  job.n_keys = Size(shape.n_keys);
-  job.causal = shape.causal;
-  job.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
-  return job;
-}
-
-template <typename Job = AttentionJob, typename Layer>
-void Attend(State* state, const Layer& kv) {
-  Job job = JobOf<Job>(state);
-  if constexpr (requires { kv.pages(); }) {
-    job.layout = kv.pages().layout();
-    job.keys = kv.pages().keys();
-    job.values = kv.pages().values();
-    RunAttention({&job, 1});
-  } else {
-    const auto keys = kv.Keys(), values = kv.Values();
-    job.n_kv_heads = Size(state->shape.n_kv_heads);
-    job.head_dim = Size(state->shape.head_dim);
-    job.bf16 = true;
-    job.keys = keys;
-    job.values = values;
-    RunAttention(job);
-  }
+  const AttentionJob job{.layout = kv.layout(),
+                         .pages = kv.pages(),
+                         .n_queries = Size(shape.n_queries),
+                         .group = Size(shape.n_heads / shape.n_kv_heads),
+                         .q = state->q.data(),
+                         .q_stride = width,
+                         .out = state->out.data(),
+                         .out_stride = width,
+                         .n_keys = Size(shape.n_keys),
+                         .causal = shape.causal,
+                         .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim))};
+  RunAttention({&job, 1});
 }
 
 // One token walks over the caches of many layers; many tokens stay on one.
@@ -73,9 +54,16 @@ Job Prepare(const Shape& shape) {
   const std::vector<float> rows = RandomFloats(shape.n_keys * width, 2);
   const int64_t walk = shape.n_queries == 1 ? static_cast<int64_t>(StreamBytes()) : 0;
   for (int64_t bytes = 0; bytes <= walk; bytes += 4 * shape.n_keys * width) {
-    KvLayer layer(shape.n_kv_heads, shape.head_dim, Precision::kBF16);
-    layer.Append(rows.data(), rows.data(), shape.n_keys);
-    state->layers.push_back(std::move(layer));
+    AttentionPages& layer = state->layers.emplace_back();
+    layer.Reset({.n_kv_heads = Size(shape.n_kv_heads), .head_dim = Size(shape.head_dim), .bf16 = true},
+                Size(shape.n_keys));
+    const AttentionStore store{.layout = layer.layout(),
+                               .pages = layer.pages(),
+                               .n = Size(shape.n_keys),
+                               .k = rows.data(),
+                               .v = rows.data(),
+                               .stride = Size(width)};
+    RunStores({&store, 1});
   }
   return [state] {
     Attend(state.get(), state->layers[state->next]);

@@ -7,7 +7,7 @@
 
 #include "bench/cases.h"
 #include "checkpoint/synth.h"
-#include "model/kv_cache.h"
+#include "model/kv_pool.h"
 
 namespace ingot::bench {
 namespace {
@@ -53,16 +53,43 @@ RopePositions Positions(int64_t n) {
 struct LayerState {
   TextConfig config;
   std::vector<DecoderLayer> layers;
-  std::vector<KvLayer> caches;  // one per layer, `past` tokens before and after each run
+  std::unique_ptr<KvPool> pool;
+  std::unique_ptr<KvSequence> sequence;  // `past` tokens before and after each run
+  LayerWorkspace workspace;
   RopeTable rope;
   std::vector<float> start, hidden;
   int64_t n = 0, past = 0;
   size_t next = 0;
 
+  LayerKv Kv(size_t layer, std::span<const SequenceRows> rows) const {
+    return {.layout = pool->layout(), .offset = layer * pool->layout().Bytes(), .sequences = rows};
+  }
+  // Pages for past + n tokens in every layer, the past ones filled.
+  void FillCache() {
+    TextConfig deep = config;
+    deep.n_layers = static_cast<int64_t>(layers.size());
+    pool = std::make_unique<KvPool>(deep, Precision::kBF16);
+    sequence = std::make_unique<KvSequence>(pool.get());
+    sequence->Reserve(past + n);
+    const int64_t width = config.n_kv_heads * config.head_dim;
+    const std::vector<float> rows = RandomFloats(past * width, 2);
+    for (size_t layer = 0; layer < layers.size(); ++layer) {
+      const AttentionStore store{.layout = pool->layout(),
+                                 .pages = sequence->data(),
+                                 .offset = layer * pool->layout().Bytes(),
+                                 .n = static_cast<size_t>(past),
+                                 .k = rows.data(),
+                                 .v = rows.data(),
+                                 .stride = static_cast<size_t>(width)};
+      RunStores({&store, 1});
+    }
+  }
+
   void Run() {
     hidden = start;
-    RunDecoderLayer(config, layers[next], rope, hidden.data(), n, &caches[next], Bf16Context());
-    caches[next].Truncate(past);
+    const SequenceRows rows{.n = n, .past = past, .pages = sequence->data()};
+    RunDecoderLayer(config, layers[next], rope, hidden.data(), n, Kv(next, {&rows, 1}), &workspace,
+                    Bf16Context());
     next = (next + 1) % layers.size();
   }
 };
@@ -85,14 +112,9 @@ Case DecoderLayerCase(const std::string& bench, const std::string& shape, const 
             state->past = past;
             state->rope = MakeTextRope(config.text, Positions(past + n), past, n);
             state->start = RandomFloats(n * config.text.hidden, 1);
-            const int64_t kv_width = config.text.n_kv_heads * config.text.head_dim;
-            const std::vector<float> rows = RandomFloats(past * kv_width, 2);
-            for (int copy = 0; copy < copies; ++copy) {
+            for (int copy = 0; copy < copies; ++copy)
               state->layers.push_back(RandomDecoderLayer(config, kind));
-              state->caches.emplace_back(config.text.n_kv_heads, config.text.head_dim,
-                                         Precision::kBF16);
-              if (past > 0) state->caches.back().Append(rows.data(), rows.data(), past);
-            }
+            state->FillCache();
             return [state] { state->Run(); };
           }};
 }

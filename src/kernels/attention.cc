@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <memory>
-#include <new>
 #include <vector>
 
 #include "base/error.h"
@@ -15,26 +13,8 @@
 namespace ingot {
 namespace {
 
-constexpr size_t kLine = 64;
-
-// Working memory of one thread, kept between calls: the token loop does not allocate.
-class RowScratch {
- public:
-  float* Get(size_t count) {
-    if (count > size_) {
-      data_.reset(new (std::align_val_t{kLine}) float[count]);
-      size_ = count;
-    }
-    return data_.get();
-  }
-
- private:
-  struct Free {
-    void operator()(float* p) const { ::operator delete[](p, std::align_val_t{kLine}); }
-  };
-  std::unique_ptr<float[], Free> data_;
-  size_t size_ = 0;
-};
+// Values that a thread at least stores: less does not pay waking it.
+constexpr size_t kStorePiece = 1 << 13;
 
 size_t RowBlocks(const AttentionJob& job) {
   return (job.n_queries * job.group + kAttentionRows - 1) / kAttentionRows;
@@ -42,7 +22,7 @@ size_t RowBlocks(const AttentionJob& job) {
 
 // Rows [begin, end) of one kv head; row = token * group + g, so that neighbours see almost the same
 // keys and the query heads of a group share one pass over them.
-void RunRows(const AttentionJob& job, size_t head, size_t begin, size_t end, RowScratch* scratch) {
+void RunRows(const AttentionJob& job, size_t head, size_t begin, size_t end, Scratch* scratch) {
   const AttentionLayout& layout = job.layout;
   const float* q[kAttentionRows];
   float* out[kAttentionRows];
@@ -64,74 +44,94 @@ void RunRows(const AttentionJob& job, size_t head, size_t begin, size_t end, Row
       .n_keys = n_keys,
       .head_dim = layout.head_dim,
       .scale = job.scale,
-      .keys = job.keys,
-      .values = job.values,
-      .key_offset = head * layout.KeyBytes(),
-      .value_offset = head * layout.ValueBytes(),
-      .scratch = scratch->Get(kAttentionRows * AttentionScratch(most, layout.head_dim))};
+      .pages = job.pages,
+      .key_offset = job.offset + head * layout.KeyBytes(),
+      .value_offset =
+          job.offset + layout.n_kv_heads * layout.KeyBytes() + head * layout.ValueBytes(),
+      .scratch = reinterpret_cast<float*>(scratch->Get(
+          kAttentionRows * AttentionScratch(most, layout.head_dim) * sizeof(float)))};
   (layout.bf16 ? Kernels().attention_bf16 : Kernels().attention_f32)(args);
 }
 
-// Tokens [slot, slot + n) of one page; token t of k at t * stride.
-void StoreKeys(const AttentionLayout& layout, size_t head, const float* k, size_t stride,
-               size_t slot, size_t n, std::byte* page) {
+// Tokens [slot, slot + n) of one page; token t of k at t * stride. `part`: the head's keys.
+void StoreKeys(const AttentionLayout& layout, const float* k, size_t stride, size_t slot, size_t n,
+               std::byte* part, Scratch* scratch) {
   const size_t dim = layout.head_dim, step = layout.bf16 ? 2 : 1, width = dim / step;
-  uint32_t* part = reinterpret_cast<uint32_t*>(page + head * layout.KeyBytes());
   constexpr size_t kGroup = 16;  // keys that go in together: whole cache lines
-  std::vector<uint32_t> rows(kGroup * width);
+  auto* rows = reinterpret_cast<uint32_t*>(scratch->Get(kGroup * width * sizeof(uint32_t)));
   for (size_t i = 0; i < n;) {
-    const size_t at = slot + i, lane = at % kAttentionKeyBlock,
-                 count = std::min(n - i, kGroup - at % kGroup);
+    const size_t at = slot + i, count = std::min(n - i, kGroup - at % kGroup);
     for (size_t r = 0; r < count; ++r) {
-      const float* row = k + (i + r) * stride + head * dim;
+      const float* row = k + (i + r) * stride;
       if (layout.bf16) {
-        Kernels().to_bf16(row, dim, reinterpret_cast<uint16_t*>(rows.data() + r * width));
+        Kernels().to_bf16(row, dim, reinterpret_cast<uint16_t*>(rows + r * width));
       } else {
-        std::memcpy(rows.data() + r * width, row, dim * sizeof(float));
+        std::memcpy(rows + r * width, row, dim * sizeof(float));
       }
     }
-    uint32_t* to = part + (at - lane) * width + lane;
+    uint32_t* to = reinterpret_cast<uint32_t*>(part) + at;
     for (size_t d = 0; d < width; ++d) {
-      for (size_t r = 0; r < count; ++r) to[d * kAttentionKeyBlock + r] = rows[r * width + d];
+      for (size_t r = 0; r < count; ++r) to[d * kAttentionPage + r] = rows[r * width + d];
     }
     i += count;
   }
 }
 
 // The same for values. The place behind an odd last token becomes zero.
-void StoreValues(const AttentionLayout& layout, size_t head, const float* v, size_t stride,
-                 size_t slot, size_t n, std::byte* page) {
+void StoreValues(const AttentionLayout& layout, const float* v, size_t stride, size_t slot,
+                 size_t n, std::byte* part, Scratch* scratch) {
   const size_t dim = layout.head_dim, width = AttentionWidth(dim);
-  std::byte* part = page + head * layout.ValueBytes();
   if (!layout.bf16) {
     float* to = reinterpret_cast<float*>(part) + slot * width;
     for (size_t i = 0; i < n; ++i) {
-      std::copy_n(v + i * stride + head * dim, dim, to + i * width);
+      std::copy_n(v + i * stride, dim, to + i * width);
       std::fill_n(to + i * width + dim, width - dim, 0.0f);
     }
     return;
   }
   // Columns behind head_dim stay zero.
-  std::vector<uint16_t> low(width), high(width);
+  auto* low = reinterpret_cast<uint16_t*>(scratch->Get(2 * width * sizeof(uint16_t)));
+  uint16_t* high = low + width;
+  std::fill_n(low, 2 * width, uint16_t{0});
   for (size_t i = 0; i < n;) {
     const size_t at = slot + i;
     uint32_t* to = reinterpret_cast<uint32_t*>(part) + at / 2 * width;
-    const float* row = v + i * stride + head * dim;
+    const float* row = v + i * stride;
     if (at % 2 == 1) {  // joins the token before
-      Kernels().to_bf16(row, dim, high.data());
+      Kernels().to_bf16(row, dim, high);
       for (size_t d = 0; d < width; ++d) to[d] = (to[d] & 0xffffu) | uint32_t{high[d]} << 16;
       ++i;
       continue;
     }
-    Kernels().to_bf16(row, dim, low.data());
+    Kernels().to_bf16(row, dim, low);
     if (i + 1 < n) {
-      Kernels().to_bf16(row + stride, dim, high.data());
+      Kernels().to_bf16(row + stride, dim, high);
     } else {
-      std::fill(high.begin(), high.end(), uint16_t{0});
+      std::fill_n(high, width, uint16_t{0});
     }
     for (size_t d = 0; d < width; ++d) to[d] = low[d] | uint32_t{high[d]} << 16;
     i += 2;
   }
+}
+
+size_t FirstPage(const AttentionStore& store) { return store.first / kAttentionPage; }
+size_t Pages(const AttentionStore& store) {
+  return (store.first + store.n + kAttentionPage - 1) / kAttentionPage - FirstPage(store);
+}
+
+// Item = page * heads + head of one store.
+void StoreItem(const AttentionStore& store, size_t item, Scratch* scratch) {
+  const AttentionLayout& layout = store.layout;
+  const size_t heads = layout.n_kv_heads, page = FirstPage(store) + item / heads,
+               head = item % heads, from = std::max(store.first, page * kAttentionPage),
+               to = std::min(store.first + store.n, (page + 1) * kAttentionPage),
+               slot = from - page * kAttentionPage,
+               row = (from - store.first) * store.stride + head * layout.head_dim;
+  std::byte* part = store.pages[page] + store.offset;
+  StoreKeys(layout, store.k + row, store.stride, slot, to - from, part + head * layout.KeyBytes(),
+            scratch);
+  StoreValues(layout, store.v + row, store.stride, slot, to - from,
+              part + heads * layout.KeyBytes() + head * layout.ValueBytes(), scratch);
 }
 
 }  // namespace
@@ -143,43 +143,37 @@ size_t AttentionLayout::ValueBytes() const {
   return kAttentionPage * AttentionWidth(head_dim) * (bf16 ? sizeof(uint16_t) : sizeof(float));
 }
 
-AttentionPages::Page AttentionPages::NewPage(size_t head_bytes) const {
-  return Page(new (std::align_val_t{kLine}) std::byte[head_bytes * layout_.n_kv_heads]);
+void AttentionPages::Reset(const AttentionLayout& layout, size_t n_tokens) {
+  layout_ = layout;
+  pages_.resize((n_tokens + kAttentionPage - 1) / kAttentionPage);
+  std::byte* bytes = bytes_.Get(pages_.size() * layout.Bytes());
+  for (size_t i = 0; i < pages_.size(); ++i) pages_[i] = bytes + i * layout.Bytes();
 }
 
-void AttentionPages::FreePage::operator()(std::byte* p) const {
-  ::operator delete[](p, std::align_val_t{kLine});
-}
-
-void AttentionPages::Store(size_t first, const float* k, const float* v, size_t stride, size_t n) {
-  if (n == 0) return;
-  const size_t begin = first / kAttentionPage,
-               end = (first + n + kAttentionPage - 1) / kAttentionPage;
-  while (keys_.size() < end) {
-    keys_.push_back(NewPage(layout_.KeyBytes()));
-    values_.push_back(NewPage(layout_.ValueBytes()));
-    key_list_.push_back(keys_.back().get());
-    value_list_.push_back(values_.back().get());
+void RunStores(std::span<const AttentionStore> stores) {
+  size_t items = 0, values = 0;
+  for (const AttentionStore& store : stores) {
+    items += Pages(store) * store.layout.n_kv_heads;
+    values += 2 * store.n * store.layout.n_kv_heads * store.layout.head_dim;
   }
-  const size_t heads = layout_.n_kv_heads;
-  ParallelFor((end - begin) * heads, 1, [&](size_t item, size_t last) {
-    for (; item < last; ++item) {
-      const size_t page = begin + item / heads, head = item % heads,
-                   from = std::max(first, page * kAttentionPage),
-                   to = std::min(first + n, (page + 1) * kAttentionPage),
-                   slot = from - page * kAttentionPage, row = (from - first) * stride;
-      StoreKeys(layout_, head, k + row, stride, slot, to - from, keys_[page].get());
-      StoreValues(layout_, head, v + row, stride, slot, to - from, values_[page].get());
+  if (items == 0) return;
+  const size_t grain = std::max<size_t>(1, kStorePiece * items / std::max<size_t>(1, values));
+  ParallelFor(items, grain, [&](size_t begin, size_t end) {
+    thread_local Scratch scratch;
+    size_t first = 0;  // item of the store
+    for (const AttentionStore& store : stores) {
+      const size_t count = Pages(store) * store.layout.n_kv_heads;
+      for (size_t item = std::max(begin, first); item < std::min(end, first + count); ++item)
+        StoreItem(store, item - first, &scratch);
+      first += count;
     }
   });
 }
 
-size_t AttentionPages::bytes() const {
-  return keys_.size() * layout_.n_kv_heads * (layout_.KeyBytes() + layout_.ValueBytes());
-}
-
 void RunAttention(std::span<const AttentionJob> jobs) {
-  std::vector<size_t> ends;  // items of jobs up to and with this one
+  thread_local std::vector<size_t> ends_of_call;  // items of jobs up to and with this one
+  std::vector<size_t>& ends = ends_of_call;
+  ends.clear();
   size_t items = 0;
   for (const AttentionJob& job : jobs) {
     if (job.layout.head_dim % 2 != 0)
@@ -191,7 +185,7 @@ void RunAttention(std::span<const AttentionJob> jobs) {
   // values stay in the cache; the last ones of a causal job, the longest, come first.
   std::atomic<size_t> next = 0;
   ParallelFor(std::min(items, static_cast<size_t>(NumThreads())), 1, [&](size_t, size_t) {
-    thread_local RowScratch scratch;
+    thread_local Scratch scratch;
     for (size_t item = next++; item < items; item = next++) {
       const size_t index =
           static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), item) - ends.begin());

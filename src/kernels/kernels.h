@@ -31,7 +31,7 @@ using MatmulFn = void (*)(const X* x, size_t ldx, size_t rows, const W* w, size_
 // Keys and values lie in pages of kAttentionPage keys. A page of one head consists of 32-bit
 // elements: one float32 ("step" 1), or two bfloat16 of neighbouring positions, the lower one in the
 // low half ("step" 2), so that a vector of elements is an operand of a pairwise dot product:
-//   keys   [blocks of kAttentionKeyBlock][head_dim / step][kAttentionKeyBlock], pairs along head_dim;
+//   keys   [head_dim / step][kAttentionPage], pairs along head_dim;
 //   values [kAttentionPage / step][AttentionWidth(head_dim)], pairs along the keys.
 // Values of keys from n_keys on up to the next even number, and the columns behind head_dim, must
 // be finite; other places that no row sees may hold anything.
@@ -42,18 +42,17 @@ struct AttentionArgs {
   const int32_t* n_keys = nullptr;      // [n_rows], each >= 1
   size_t head_dim = 0;                  // even
   float scale = 1.0f;                   // > 0
-  const void* const* keys = nullptr;    // the pages
-  const void* const* values = nullptr;  // the pages
-  size_t key_offset = 0;                // bytes from the begin of a page to this head's part
+  const std::byte* const* pages = nullptr;
+  size_t key_offset = 0;  // bytes from the begin of a page to this head's part
   size_t value_offset = 0;
   float* scratch = nullptr;  // n_rows * AttentionScratch(largest n_keys, head_dim), at 64 bytes
 };
 inline constexpr size_t kAttentionRows = 30;
-inline constexpr size_t kAttentionKeyBlock = 64;
-inline constexpr size_t kAttentionPage = 256;
+inline constexpr size_t kAttentionPage = 64;
+inline constexpr size_t kAttentionTile = 256;  // keys that kernels may take at once
 constexpr size_t AttentionWidth(size_t head_dim) { return (head_dim + 15) / 16 * 16; }
 constexpr size_t AttentionScratch(size_t n_keys, size_t head_dim) {
-  const size_t scores = (n_keys > kAttentionPage ? n_keys : kAttentionPage) + 63;
+  const size_t scores = (n_keys > kAttentionTile ? n_keys : kAttentionTile) + 63;
   return scores / 64 * 64 + 16 + 2 * AttentionWidth(head_dim);
 }
 

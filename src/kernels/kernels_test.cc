@@ -153,6 +153,19 @@ struct AlignedAllocator {
 };
 using AlignedFloats = std::vector<float, AlignedAllocator<float>>;
 
+// n tokens from the first on; k, v: [n, all heads].
+void Store(const AttentionLayout& layout, const Floats& k, const Floats& v, size_t n,
+           AttentionPages* pages) {
+  pages->Reset(layout, n);
+  const AttentionStore store{.layout = layout,
+                             .pages = pages->pages(),
+                             .n = n,
+                             .k = k.data(),
+                             .v = v.data(),
+                             .stride = layout.n_kv_heads * layout.head_dim};
+  RunStores({&store, 1});
+}
+
 // Rows against head 1 of two; row r sees first_keys + r * step keys.
 struct AttentionData {
   AttentionData(size_t rows, size_t head_dim, size_t first_keys, size_t step, uint32_t seed)
@@ -161,7 +174,8 @@ struct AttentionData {
       n_keys.push_back(static_cast<int32_t>(first_keys + row * step));
     const size_t most = first_keys + (rows - 1) * step;
     const Floats k = Random(2 * most * dim, seed + 1), v = Random(2 * most * dim, seed + 2);
-    for (AttentionPages* to : {&f32, &bf16}) to->Store(0, k.data(), v.data(), 2 * dim, most);
+    Store({.n_kv_heads = 2, .head_dim = dim}, k, v, most, &f32);
+    Store({.n_kv_heads = 2, .head_dim = dim, .bf16 = true}, k, v, most, &bf16);
   }
   Floats Run(const KernelTable& table, bool in_bf16, size_t first, size_t count) const {
     std::vector<const float*> q_rows;
@@ -183,18 +197,17 @@ struct AttentionData {
                                      .n_keys = n_keys.data() + first,
                                      .head_dim = dim,
                                      .scale = 0.3f,
-                                     .keys = pages.keys(),
-                                     .values = pages.values(),
+                                     .pages = pages.pages(),
                                      .key_offset = pages.layout().KeyBytes(),
-                                     .value_offset = pages.layout().ValueBytes(),
+                                     .value_offset = 2 * pages.layout().KeyBytes() +
+                                                     pages.layout().ValueBytes(),
                                      .scratch = scratch.data()});
     return result;
   }
   size_t dim;
   std::vector<int32_t> n_keys;
   Floats q;
-  AttentionPages f32{{.n_kv_heads = 2, .head_dim = dim}},
-      bf16{{.n_kv_heads = 2, .head_dim = dim, .bf16 = true}};
+  AttentionPages f32, bf16;
 };
 
 double RelativeError(const Floats& a, const Floats& b) {
@@ -249,20 +262,26 @@ TEST(Attention, PagesDoNotDependOnThePieces) {
   for (const bool bf16 : {false, true}) {
     Floats expected;
     for (const size_t piece : {n, size_t{1}, size_t{7}, size_t{256}}) {
-      AttentionPages pages({.n_kv_heads = heads, .head_dim = dim, .bf16 = bf16});
+      AttentionPages pages;
+      pages.Reset({.n_kv_heads = heads, .head_dim = dim, .bf16 = bf16}, n);
       for (size_t first = 0; first < n; first += piece) {
-        pages.Store(first, k.data() + first * stride, v.data() + first * stride, stride,
-                    std::min(piece, n - first));
+        const AttentionStore store{.layout = pages.layout(),
+                                   .pages = pages.pages(),
+                                   .first = first,
+                                   .n = std::min(piece, n - first),
+                                   .k = k.data() + first * stride,
+                                   .v = v.data() + first * stride,
+                                   .stride = stride};
+        RunStores({&store, 1});
       }
       Floats out(stride);
       const AttentionJob job{.layout = pages.layout(),
+                             .pages = pages.pages(),
                              .n_queries = 1,
                              .q = q.data(),
                              .q_stride = stride,
                              .out = out.data(),
                              .out_stride = stride,
-                             .keys = pages.keys(),
-                             .values = pages.values(),
                              .n_keys = n};
       RunAttention({&job, 1});
       if (expected.empty()) expected = out;
@@ -279,8 +298,8 @@ TEST_P(KernelsTest, AttentionHoldsOutLargeScores) {
       Floats q(dim, 1.0f), k(n * dim, -50.0f), v(n * dim, 1.0f), out(dim);
       std::fill_n(k.begin() + static_cast<std::ptrdiff_t>(peak * dim), dim, 50.0f);
       std::fill_n(v.begin() + static_cast<std::ptrdiff_t>(peak * dim), dim, 7.0f);
-      AttentionPages pages({.n_kv_heads = 1, .head_dim = dim, .bf16 = bf16});
-      pages.Store(0, k.data(), v.data(), dim, n);
+      AttentionPages pages;
+      Store({.n_kv_heads = 1, .head_dim = dim, .bf16 = bf16}, k, v, n, &pages);
       const float* q_row = q.data();
       float* out_row = out.data();
       const int32_t n_keys = static_cast<int32_t>(n);
@@ -290,8 +309,8 @@ TEST_P(KernelsTest, AttentionHoldsOutLargeScores) {
                                .out = &out_row,
                                .n_keys = &n_keys,
                                .head_dim = dim,
-                               .keys = pages.keys(),
-                               .values = pages.values(),
+                               .pages = pages.pages(),
+                               .value_offset = pages.layout().KeyBytes(),
                                .scratch = scratch.data()};
       (bf16 ? table_->attention_bf16 : table_->attention_f32)(args);
       for (const float value : out) ASSERT_NEAR(value, 7.0f, 1e-5);
@@ -443,20 +462,19 @@ TEST(Threads, AnyNumberGivesTheSameBits) {
     SetNumThreads(threads);
     Floats y(rows * n_out), out(2 * q.size());
     GemmF32(x.data(), rows, w.data(), n_out, k, nullptr, y.data());
-    std::vector<AttentionPages> pages;
+    std::array<AttentionPages, 2> pages;
     std::vector<AttentionJob> jobs;
     for (const bool bf16 : {false, true}) {
-      pages.emplace_back(AttentionLayout{.n_kv_heads = heads, .head_dim = dim, .bf16 = bf16})
-          .Store(0, kv.data(), kv.data(), stride, keys);
-      jobs.push_back({.layout = pages.back().layout(),
+      AttentionPages& own = pages[bf16 ? 1 : 0];
+      Store({.n_kv_heads = heads, .head_dim = dim, .bf16 = bf16}, kv, kv, keys, &own);
+      jobs.push_back({.layout = own.layout(),
+                      .pages = own.pages(),
                       .n_queries = queries,
                       .group = group,
                       .q = q.data(),
                       .q_stride = group * stride,
                       .out = out.data() + (bf16 ? q.size() : 0),
                       .out_stride = group * stride,
-                      .keys = pages.back().keys(),
-                      .values = pages.back().values(),
                       .n_keys = keys,
                       .causal = true,
                       .scale = 0.2f});

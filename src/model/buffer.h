@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Helpers of the forward passes: uninitialised buffers, and intermediates reported by name only
+// Helpers of the forward passes: scratch memory, and intermediates reported by name only
 // when somebody listens.
 #pragma once
 
@@ -7,16 +7,16 @@
 
 #include <cstdint>
 #include <initializer_list>
-#include <memory>
 #include <span>
 
+#include "kernels/packed.h"
 #include "model/observe.h"
 
 namespace ingot {
 
-// Every element is written before it is read.
-inline std::unique_ptr<float[]> FloatBuffer(int64_t count) {
-  return std::make_unique_for_overwrite<float[]>(static_cast<size_t>(count));
+// `count` floats of a scratch buffer, not cleared.
+inline float* Floats(Scratch* scratch, int64_t count) {
+  return reinterpret_cast<float*>(scratch->Get(static_cast<size_t>(count) * sizeof(float)));
 }
 
 template <typename... Args>

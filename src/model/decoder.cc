@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <tuple>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
@@ -18,117 +17,141 @@ namespace {
 
 size_t Size(int64_t value) { return static_cast<size_t>(value); }
 
-// Queries of the last n tokens against all that kv holds. q, out: [n, A, d].
-AttentionJob MakeJob(const TextConfig& config, const float* q, int64_t n, const KvLayer& kv,
-                     float* out) {
-  const size_t width = Size(config.n_heads * config.head_dim);
-  return {.layout = kv.pages().layout(),
-          .n_queries = Size(n),
-          .group = Size(config.n_heads / config.n_kv_heads),
-          .q = q,
-          .q_stride = width,
-          .out = out,
-          .out_stride = width,
-          .keys = kv.pages().keys(),
-          .values = kv.pages().values(),
-          .n_keys = Size(kv.size()),
-          .causal = true,
-          .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim))};
+// Stores the new keys and values, then attends. q, attended: [n, A, d]; k, v: [n, K, d].
+void Attend(const TextConfig& config, const LayerKv& kv, const float* q, const float* k,
+            const float* v, float* attended, LayerWorkspace* workspace) {
+  const int64_t A = config.n_heads, K = config.n_kv_heads, d = config.head_dim;
+  workspace->stores.clear();
+  workspace->jobs.clear();
+  for (const SequenceRows& rows : kv.sequences) {
+    workspace->stores.push_back({.layout = kv.layout,
+                                 .pages = rows.pages,
+                                 .offset = kv.offset,
+                                 .first = Size(rows.past),
+                                 .n = Size(rows.n),
+                                 .k = k + rows.first * K * d,
+                                 .v = v + rows.first * K * d,
+                                 .stride = Size(K * d)});
+    workspace->jobs.push_back({.layout = kv.layout,
+                               .pages = rows.pages,
+                               .offset = kv.offset,
+                               .n_queries = Size(rows.n),
+                               .group = Size(A / K),
+                               .q = q + rows.first * A * d,
+                               .q_stride = Size(A * d),
+                               .out = attended + rows.first * A * d,
+                               .out_stride = Size(A * d),
+                               .n_keys = Size(rows.past + rows.n),
+                               .causal = true,
+                               .scale = 1.0f / std::sqrt(static_cast<float>(d))});
+  }
+  RunStores(workspace->stores);
+  RunAttention(workspace->jobs);
 }
 
 // y [n, H] normed -> attention output after o_proj, in place. False when a site was the last wanted.
 bool RunAttentionPart(const TextConfig& config, const DecoderLayer& layer, const RopeTable& rope,
-                      float* y, int64_t n, KvLayer* kv, const RunContext& context) {
+                      float* y, int64_t n, const LayerKv& kv, LayerWorkspace* workspace,
+                      const RunContext& context) {
   const int64_t A = config.n_heads, K = config.n_kv_heads, d = config.head_dim;
-  const auto q = FloatBuffer(n * A * d), k = FloatBuffer(n * K * d), v = FloatBuffer(n * K * d);
+  float* q = Floats(&workspace->q, n * A * d);
+  float* k = Floats(&workspace->k, n * K * d);
+  float* v = Floats(&workspace->v, n * K * d);
   if (!AtSite(context, layer.q.site, y, n, config.hidden)) return false;
-  const LinearOutput qkv[] = {{&layer.q, q.get()}, {&layer.k, k.get()}, {&layer.v, v.get()}};
+  const LinearOutput qkv[] = {{&layer.q, q}, {&layer.k, k}, {&layer.v, v}};
   RunLinears(qkv, y, n, context.precision);
 
-  RmsNormRows(q.get(), layer.q_norm.data(), config.rms_eps, Size(n * A), Size(d), q.get());
-  RmsNormRows(k.get(), layer.k_norm.data(), config.rms_eps, Size(n * K), Size(d), k.get());
-  RopeRows(q.get(), Size(A * d), Size(n), Size(A), rope.cos.data(), rope.sin.data(), Size(d / 2));
-  RopeRows(k.get(), Size(K * d), Size(n), Size(K), rope.cos.data(), rope.sin.data(), Size(d / 2));
-  Report(context, {n, A, d}, q.get(), "text.layer.{}.q_rot", layer.index);
-  Report(context, {n, K, d}, k.get(), "text.layer.{}.k_rot", layer.index);
+  RmsNormRows(q, layer.q_norm.data(), config.rms_eps, Size(n * A), Size(d), q);
+  RmsNormRows(k, layer.k_norm.data(), config.rms_eps, Size(n * K), Size(d), k);
+  RopeRows(q, Size(A * d), Size(n), Size(A), rope.cos.data(), rope.sin.data(), Size(d / 2));
+  RopeRows(k, Size(K * d), Size(n), Size(K), rope.cos.data(), rope.sin.data(), Size(d / 2));
+  Report(context, {n, A, d}, q, "text.layer.{}.q_rot", layer.index);
+  Report(context, {n, K, d}, k, "text.layer.{}.k_rot", layer.index);
 
-  kv->Append(k.get(), v.get(), n);
-  const auto attended = FloatBuffer(n * A * d);
-  const AttentionJob job = MakeJob(config, q.get(), n, *kv, attended.get());
-  RunAttention({&job, 1});
-  if (!AtSite(context, layer.o.site, attended.get(), n, A * d)) return false;
-  RunLinear(layer.o, attended.get(), n, y, context.precision);
+  float* attended = Floats(&workspace->attended, n * A * d);
+  Attend(config, kv, q, k, v, attended, workspace);
+  if (!AtSite(context, layer.o.site, attended, n, A * d)) return false;
+  RunLinear(layer.o, attended, n, y, context.precision);
   Report(context, {n, config.hidden}, y, "text.layer.{}.attn", layer.index);
   return true;
 }
 
 // y [n, H] normed -> down(silu(gate) * up), in place. False when a site was the last wanted.
-bool RunMlpPart(const DecoderLayer& layer, float* y, int64_t n, const RunContext& context) {
-  const auto gate = FloatBuffer(n * layer.gate.out), up = FloatBuffer(n * layer.up.out);
+bool RunMlpPart(const DecoderLayer& layer, float* y, int64_t n, LayerWorkspace* workspace,
+                const RunContext& context) {
+  float* gate = Floats(&workspace->wide, n * layer.gate.out);
+  float* up = Floats(&workspace->wide2, n * layer.up.out);
   if (!AtSite(context, layer.gate.site, y, n, layer.gate.in)) return false;
-  const LinearOutput outputs[] = {{&layer.gate, gate.get()}, {&layer.up, up.get()}};
+  const LinearOutput outputs[] = {{&layer.gate, gate}, {&layer.up, up}};
   RunLinears(outputs, y, n, context.precision);
-  SiluMulInto(gate.get(), up.get(), Size(n * layer.gate.out), gate.get());
-  if (!AtSite(context, layer.down.site, gate.get(), n, layer.down.in)) return false;
-  RunLinear(layer.down, gate.get(), n, y, context.precision);
+  SiluMulInto(gate, up, Size(n * layer.gate.out), gate);
+  if (!AtSite(context, layer.down.site, gate, n, layer.down.in)) return false;
+  RunLinear(layer.down, gate, n, y, context.precision);
   Report(context, {n, layer.down.out}, y, "text.layer.{}.mlp", layer.index);
   return true;
 }
 
-// Where a visual token's row comes from.
-struct VisualSource {
-  const VisionOutput* output;
-  int64_t row;
-};
+// Hands out the rows of outputs one after another.
+class RowSource {
+ public:
+  RowSource(std::span<const VisionOutput* const> outputs, const char* what)
+      : outputs_(outputs), what_(what) {}
 
-// One entry per visual token, in token order.
-std::vector<VisualSource> FindSources(const ModelConfig& config, std::span<const int32_t> ids,
-                                      const VisionOutput* images, const VisionOutput* videos,
-                                      std::vector<int64_t>* visual_rows) {
-  std::vector<VisualSource> sources;
-  int64_t image = 0, video = 0;
-  for (size_t token = 0; token < ids.size(); ++token) {
-    const bool is_image = ids[token] == config.image_token;
-    if (!is_image && ids[token] != config.video_token) continue;
-    const VisionOutput* output = is_image ? images : videos;
-    int64_t& row = is_image ? image : video;
-    if (output == nullptr || row == output->n_tokens) {
+  VisualRows Next(int64_t token) {
+    while (output_ < outputs_.size() && row_ == outputs_[output_]->n_tokens) ++output_, row_ = 0;
+    if (output_ == outputs_.size()) {
       throw UserError("token {}: {} token number {}, but the vision tower gave {} rows", token,
-                      is_image ? "image" : "video", row + 1, row);
+                      what_, used_ + 1, used_);
     }
-    sources.push_back({output, row++});
-    visual_rows->push_back(static_cast<int64_t>(token));
+    ++used_;
+    return {token, 1, outputs_[output_], row_++};
   }
-  for (const auto& [output, used, what] :
-       {std::tuple{images, image, "image"}, std::tuple{videos, video, "video"}}) {
-    if (output != nullptr && used != output->n_tokens) {
-      throw UserError("{} {} tokens in the prompt, but the vision tower gave {} rows", used, what,
-                      output->n_tokens);
+  void RequireAllUsed() const {
+    int64_t given = 0;
+    for (const VisionOutput* output : outputs_) given += output->n_tokens;
+    if (given != used_) {
+      throw UserError("{} {} tokens in the prompt, but the vision tower gave {} rows", used_, what_,
+                      given);
     }
   }
-  return sources;
-}
+
+ private:
+  std::span<const VisionOutput* const> outputs_;
+  const char* what_;
+  size_t output_ = 0;
+  int64_t row_ = 0, used_ = 0;
+};
 
 }  // namespace
 
 // x += o(attention(q, k, v of RMS(x)));  x += down(silu(gate) * up of RMS(x)).
 void RunDecoderLayer(const TextConfig& config, const DecoderLayer& layer, const RopeTable& rope,
-                     float* hidden, int64_t n_tokens, KvLayer* kv, const RunContext& context) {
-  if (rope.n_tokens != n_tokens)
-    throw InternalError("layer {}: {} tokens, rope of {}", layer.index, n_tokens, rope.n_tokens);
-  KvLayer own(config.n_kv_heads, config.head_dim, context.precision);
+                     float* hidden, int64_t n_rows, const LayerKv& kv, LayerWorkspace* workspace,
+                     const RunContext& context) {
+  if (rope.n_tokens != n_rows)
+    throw InternalError("layer {}: {} tokens, rope of {}", layer.index, n_rows, rope.n_tokens);
   const int64_t width = config.hidden;
-  const auto y = FloatBuffer(n_tokens * width);  // [n, H]
-  RmsNormRows(hidden, layer.input_norm.data(), config.rms_eps, Size(n_tokens), Size(width),
-              y.get());
-  if (!RunAttentionPart(config, layer, rope, y.get(), n_tokens, kv != nullptr ? kv : &own, context))
-    return;
-  AddInto(hidden, y.get(), Size(n_tokens * width));
+  float* y = Floats(&workspace->y, n_rows * width);  // [n, H]
+  RmsNormRows(hidden, layer.input_norm.data(), config.rms_eps, Size(n_rows), Size(width), y);
+  if (!RunAttentionPart(config, layer, rope, y, n_rows, kv, workspace, context)) return;
+  AddInto(hidden, y, Size(n_rows * width));
 
-  RmsNormRows(hidden, layer.post_attention_norm.data(), config.rms_eps, Size(n_tokens), Size(width),
-              y.get());
-  if (!RunMlpPart(layer, y.get(), n_tokens, context)) return;
-  AddInto(hidden, y.get(), Size(n_tokens * width));
+  RmsNormRows(hidden, layer.post_attention_norm.data(), config.rms_eps, Size(n_rows), Size(width),
+              y);
+  if (!RunMlpPart(layer, y, n_rows, workspace, context)) return;
+  AddInto(hidden, y, Size(n_rows * width));
+}
+
+void RunDecoderLayer(const TextConfig& config, const DecoderLayer& layer, const RopeTable& rope,
+                     float* hidden, int64_t n_tokens, const RunContext& context) {
+  LayerWorkspace workspace;
+  const AttentionLayout layout{.n_kv_heads = Size(config.n_kv_heads),
+                               .head_dim = Size(config.head_dim),
+                               .bf16 = context.precision == Precision::kBF16};
+  workspace.own.Reset(layout, Size(n_tokens));
+  const SequenceRows rows{.n = n_tokens, .pages = workspace.own.pages()};
+  RunDecoderLayer(config, layer, rope, hidden, n_tokens, {.layout = layout, .sequences = {&rows, 1}},
+                  &workspace, context);
 }
 
 void AddToRows(float* hidden, int64_t width, std::span<const int64_t> rows, const float* features) {
@@ -162,6 +185,29 @@ void EmbedTokens(const Weight& embedding, std::span<const int32_t> token_ids, fl
   }
 }
 
+std::vector<VisualRows> PlaceVisualRows(const ModelConfig& config,
+                                        std::span<const int32_t> token_ids,
+                                        std::span<const VisionOutput* const> images,
+                                        std::span<const VisionOutput* const> videos) {
+  RowSource image(images, "image"), video(videos, "video");
+  std::vector<VisualRows> all;
+  for (size_t token = 0; token < token_ids.size(); ++token) {
+    const bool is_image = token_ids[token] == config.image_token;
+    if (!is_image && token_ids[token] != config.video_token) continue;
+    const VisualRows row = (is_image ? image : video).Next(static_cast<int64_t>(token));
+    if (!all.empty() && all.back().source == row.source &&
+        all.back().first + all.back().count == row.first &&
+        all.back().source_row + all.back().count == row.source_row) {
+      ++all.back().count;
+    } else {
+      all.push_back(row);
+    }
+  }
+  image.RequireAllUsed();
+  video.RequireAllUsed();
+  return all;
+}
+
 MergedPrompt MergePrompt(const ModelConfig& config, const Weight& embedding,
                          const ModelInput& input, const VisionOutput* images,
                          const VisionOutput* videos) {
@@ -171,17 +217,17 @@ MergedPrompt MergePrompt(const ModelConfig& config, const Weight& embedding,
       TextPositions(config, input.token_ids, input.images.grids, input.videos.grids, input.rule);
   prompt.hidden.resize(input.token_ids.size() * Size(width));
   EmbedTokens(embedding, input.token_ids, prompt.hidden.data());
-  const auto sources = FindSources(config, input.token_ids, images, videos, &prompt.visual_rows);
-  if (sources.empty()) return prompt;
-  prompt.deepstack.assign(config.vision.deepstack_indexes.size(),
-                          std::vector<float>(sources.size() * Size(width)));
-  for (size_t i = 0; i < sources.size(); ++i) {
-    const auto& [output, row] = sources[i];
-    std::copy_n(output->embeds.data() + row * width, width,
-                prompt.hidden.data() + prompt.visual_rows[i] * width);
+  const auto visual = PlaceVisualRows(config, input.token_ids, {&images, images ? 1u : 0u},
+                                      {&videos, videos ? 1u : 0u});
+  if (visual.empty()) return prompt;
+  prompt.deepstack.resize(config.vision.deepstack_indexes.size());
+  for (const auto& [first, count, source, row] : visual) {
+    std::copy_n(source->embeds.data() + row * width, count * width,
+                prompt.hidden.data() + first * width);
+    for (int64_t i = 0; i < count; ++i) prompt.visual_rows.push_back(first + i);
     for (size_t k = 0; k < prompt.deepstack.size(); ++k) {
-      std::copy_n(output->deepstack[k].data() + row * width, width,
-                  prompt.deepstack[k].data() + i * Size(width));
+      const float* features = source->deepstack[k].data() + row * width;
+      prompt.deepstack[k].insert(prompt.deepstack[k].end(), features, features + count * width);
     }
   }
   return prompt;

@@ -154,23 +154,39 @@ std::vector<int> MropeAxes(const TextConfig& config) {
   return axes;
 }
 
-RopeTable MakeTextRope(const TextConfig& config, const RopePositions& positions, int64_t first,
-                       int64_t count) {
-  const int64_t half = config.head_dim / 2;
-  const std::vector<float> frequencies =
-      InverseFrequencies(config.rope_theta, config.head_dim, half);
-  const std::vector<int> axes = MropeAxes(config);
-  RopeTable table = EmptyTable(count, half);
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t slot = first + i;
-    for (int64_t j = 0; j < half; ++j) {
-      const auto& axis = positions.axes[static_cast<size_t>(axes[static_cast<size_t>(j)])];
-      const int64_t position =
-          slot < positions.size() ? axis[static_cast<size_t>(slot)] : slot + positions.delta;
-      PutAngle(frequencies[static_cast<size_t>(j)] * static_cast<float>(position),
-               static_cast<size_t>(i * half + j), &table);
+TextRope::TextRope(const TextConfig& config)
+    : frequencies_(InverseFrequencies(config.rope_theta, config.head_dim, config.head_dim / 2)),
+      axes_(MropeAxes(config)) {}
+
+void TextRope::Resize(int64_t n_tokens, RopeTable* table) const {
+  table->n_tokens = n_tokens;
+  table->half = static_cast<int64_t>(frequencies_.size());
+  table->cos.resize(static_cast<size_t>(n_tokens) * frequencies_.size());
+  table->sin.resize(table->cos.size());
+}
+
+void TextRope::Fill(const RopePositions* positions, int64_t first, int64_t count, int64_t row,
+                    RopeTable* table) const {
+  for (int64_t slot = first; slot < first + count; ++slot) {
+    const size_t at = static_cast<size_t>(row + slot - first) * frequencies_.size();
+    for (size_t j = 0; j < frequencies_.size(); ++j) {
+      int64_t position = slot;
+      if (positions != nullptr) {
+        const auto& axis = positions->axes[static_cast<size_t>(axes_[j])];
+        position = slot < positions->size() ? axis[static_cast<size_t>(slot)]
+                                            : slot + positions->delta;
+      }
+      PutAngle(frequencies_[j] * static_cast<float>(position), at + j, table);
     }
   }
+}
+
+RopeTable MakeTextRope(const TextConfig& config, const RopePositions& positions, int64_t first,
+                       int64_t count) {
+  const TextRope rope(config);
+  RopeTable table;
+  rope.Resize(count, &table);
+  rope.Fill(&positions, first, count, 0, &table);
   return table;
 }
 

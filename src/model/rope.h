@@ -48,6 +48,19 @@ RopePositions TextPositions(const ModelConfig& config, std::span<const int32_t> 
 // rule applies.
 RopeTable MakeTextRope(const TextConfig& config, const RopePositions& positions, int64_t first,
                        int64_t count);
+// The same piece by piece, for the rows of a batch, without allocating once a table has grown.
+class TextRope {
+ public:
+  explicit TextRope(const TextConfig& config);
+  void Resize(int64_t n_tokens, RopeTable* table) const;
+  // Rows [row, row + count) of the table. Null positions: slot i has position i.
+  void Fill(const RopePositions* positions, int64_t first, int64_t count, int64_t row,
+            RopeTable* table) const;
+
+ private:
+  std::vector<float> frequencies_;  // [head_dim / 2]
+  std::vector<int> axes_;
+};
 // The axis (0 T, 1 H, 2 W) of each of the head_dim / 2 frequencies.
 std::vector<int> MropeAxes(const TextConfig& config);
 

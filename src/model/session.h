@@ -4,23 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
-#include "model/decoder.h"
-#include "model/vision_tower.h"
+#include "model/runner.h"
 
 namespace ingot {
-
-struct QwenVlModel {
-  ModelConfig config;
-  VisionTower vision;
-  TextModel text;
-};
-
-// Views into the reader's mapping, which must outlive the model. Errors: as RequireSupported and
-// LoadLinear.
-QwenVlModel LoadModel(const ModelReader& reader, const LoadOptions& options = {});
 
 class Session {
  public:
@@ -29,29 +19,34 @@ class Session {
 
   // Starts a new sequence: runs the vision tower and the prompt, `chunk` tokens at a time (0: all
   // at once). Returns the logits [vocab] of the last position, valid until the next call. Errors:
-  // UserError as MergePrompt, or when the prompt is empty or longer than the model's positions.
+  // UserError as TextRunner, TextPositions and PlaceVisualRows, or when the prompt is empty.
   std::span<const float> Prefill(const ModelInput& input, int64_t chunk = 0);
   // One more token; logits as above.
   std::span<const float> Step(int32_t token);
   // Forgets everything behind the first `n_tokens` tokens (at most n_tokens()): the next Step
   // continues from there.
-  void Rewind(int64_t n_tokens) { cache_.Truncate(n_tokens); }
+  void Rewind(int64_t n_tokens) { sequence_.Truncate(n_tokens); }
 
-  // Logits of every prompt position [n_tokens, vocab], without a cache.
+  // Logits of every prompt position [n_tokens, vocab]; starts a new sequence, too.
   std::vector<float> AllLogits(const ModelInput& input);
 
-  int64_t n_tokens() const { return cache_.size(); }
+  int64_t n_tokens() const { return sequence_.length(); }
   const RopePositions& positions() const { return positions_; }
 
  private:
-  MergedPrompt Merge(const ModelInput& input);
-  void RunChunk(MergedPrompt& prompt, int64_t first, int64_t count, bool cached);
-  std::span<const float> LastLogits(float* hidden_row);
+  // The outputs of the tower for one prompt.
+  struct Visual {
+    VisionOutput images, videos;
+    std::vector<VisualRows> rows;
+  };
+  Visual Start(const ModelInput& input);
+
   const QwenVlModel& model_;
   RunContext context_;
-  KvCache cache_;
+  std::unique_ptr<KvPool> pool_;
+  KvSequence sequence_;
+  TextRunner runner_, quiet_runner_;  // decoded tokens are not observed
   RopePositions positions_;
-  std::vector<float> logits_;
 };
 
 }  // namespace ingot

@@ -98,7 +98,7 @@ TEST_F(SessionTest, BlocksOneByOneGiveTheSameBits) {
   const RopeTable rope = MakeTextRope(config.text, prompt.positions, 0, n);
   for (int64_t layer = 0; layer < config.text.n_layers; ++layer) {
     RunDecoderLayer(config.text, LoadDecoderLayer(reader_, layer), rope, prompt.hidden.data(), n,
-                    nullptr, context);
+                    context);
     if (layer < static_cast<int64_t>(prompt.deepstack.size())) {
       AddToRows(prompt.hidden.data(), config.text.hidden, prompt.visual_rows,
                 prompt.deepstack[static_cast<size_t>(layer)].data());

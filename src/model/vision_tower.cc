@@ -6,11 +6,10 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/thread_pool.h"
-#include "kernels/attention.h"
-#include "kernels/kernels.h"
 #include "kernels/ops.h"
 #include "model/buffer.h"
+#include "model/vision_pieces.h"
+#include "model/vision_run.h"
 
 namespace ingot {
 namespace {
@@ -26,93 +25,6 @@ size_t Size(int64_t value) { return static_cast<size_t>(value); }
 float TableCoordinate(int64_t i, int64_t n, int64_t side) {
   if (n == 1) return 0.0f;
   return static_cast<float>(i) * static_cast<float>(side - 1) / static_cast<float>(n - 1);
-}
-
-// hidden[patch] += the four taps' rows, weighted, summed left to right.
-void AddPositions(const VisionConfig& config, const Weight& table, const VisionLayout& layout,
-                  float* hidden) {
-  const int64_t side =
-      static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(config.n_positions))));
-  const int64_t width = config.hidden;
-  float* frame_hidden = hidden;
-  for (const GridThw& grid : layout.grids) {
-    const PositionTaps taps = MakePositionTaps(side, config.merge, grid[1], grid[2]);
-    const int64_t frame = grid[1] * grid[2];
-    ParallelFor(Size(frame), 32, [&](size_t begin, size_t end) {
-      std::vector<float> row(Size(width)), sum(Size(width));
-      for (size_t patch = begin; patch < end; ++patch) {
-        std::fill(sum.begin(), sum.end(), 0.0f);
-        for (size_t tap = 4 * patch; tap < 4 * patch + 4; ++tap) {
-          table.WidenRow(taps.rows[tap], row.data());
-          for (size_t d = 0; d < row.size(); ++d) sum[d] += taps.weights[tap] * row[d];
-        }
-        for (int64_t t = 0; t < grid[0]; ++t) {
-          Kernels().add(frame_hidden + (t * frame + static_cast<int64_t>(patch)) * width,
-                        sum.data(), sum.size());
-        }
-      }
-    });
-    frame_hidden += grid[0] * frame * width;
-  }
-}
-
-// Attention of the patches of each segment among themselves. qkv [N, 3 D] rotated, out [N, D].
-void AttendSegments(const VisionConfig& config, const VisionLayout& layout, Precision precision,
-                    const float* qkv, float* out) {
-  const size_t dim = Size(config.head_dim()), width = Size(config.hidden);
-  const AttentionLayout pages_layout{
-      .n_kv_heads = Size(config.n_heads), .head_dim = dim, .bf16 = precision == Precision::kBF16};
-  const size_t count = layout.segments.size() - 1;
-  std::vector<AttentionPages> pages;
-  std::vector<AttentionJob> jobs;
-  for (size_t segment = 0; segment < count; ++segment) {
-    const size_t begin = Size(layout.segments[segment]),
-                 n = Size(layout.segments[segment + 1]) - begin;
-    const float* rows = qkv + begin * 3 * width;
-    pages.emplace_back(pages_layout).Store(0, rows + width, rows + 2 * width, 3 * width, n);
-    jobs.push_back({.layout = pages_layout,
-                    .n_queries = n,
-                    .q = rows,
-                    .q_stride = 3 * width,
-                    .out = out + begin * width,
-                    .out_stride = width,
-                    .keys = pages[segment].keys(),
-                    .values = pages[segment].values(),
-                    .n_keys = n,
-                    .scale = 1.0f / std::sqrt(static_cast<float>(dim))});
-  }
-  RunAttention(jobs);
-}
-
-// q and k of a qkv buffer as [N, heads, head_dim], for observers.
-void ReportRotated(const VisionConfig& config, const VisionBlock& block, const float* qkv,
-                   int64_t n, const RunContext& context) {
-  if (!context.observe) return;
-  const int64_t width = config.hidden;
-  const auto rows = FloatBuffer(n * width);
-  for (int64_t part = 0; part < 2; ++part) {
-    for (int64_t i = 0; i < n; ++i)
-      std::copy_n(qkv + (3 * i + part) * width, width, rows.get() + i * width);
-    Report(context, {n, config.n_heads, config.head_dim()}, rows.get(), "vision.block.{}.{}",
-           block.index, part == 0 ? "q_rot" : "k_rot");
-  }
-}
-
-// out = proj(attention(y)), y [N, D] normed. False when a site was the last wanted.
-bool RunAttentionPart(const VisionConfig& config, const VisionBlock& block,
-                      const VisionLayout& layout, float* y, const RunContext& context) {
-  const int64_t n = layout.n_patches, width = config.hidden;
-  const auto qkv = FloatBuffer(n * 3 * width);  // [N][q k v][heads][head_dim]
-  if (!AtSite(context, block.qkv.site, y, n, width)) return false;
-  RunLinear(block.qkv, y, n, qkv.get(), context.precision);
-  RopeRows(qkv.get(), Size(3 * width), Size(n), Size(2 * config.n_heads), layout.rope.cos.data(),
-           layout.rope.sin.data(), Size(layout.rope.half));
-  ReportRotated(config, block, qkv.get(), n, context);
-  const auto attended = FloatBuffer(n * width);
-  AttendSegments(config, layout, context.precision, qkv.get(), attended.get());
-  if (!AtSite(context, block.proj.site, attended.get(), n, width)) return false;
-  RunLinear(block.proj, attended.get(), n, y, context.precision);
-  return true;
 }
 
 }  // namespace
@@ -172,46 +84,49 @@ void RunVisionPatchEmbed(const VisionConfig& config, const VisionPatchEmbed& wei
   const int64_t n = layout.n_patches;
   RunLinear(weights.proj, pixels, n, hidden, context.precision);
   Report(context, {n, config.hidden}, hidden, "vision.patch_embed");
-  AddPositions(config, weights.position_table, layout, hidden);
+  AddVisionPositions(config, weights.position_table, layout, 0, n, hidden);
   Report(context, {n, config.hidden}, hidden, "vision.block_in");
 }
 
-// x += proj(attention(LN1(x)));  x += fc2(gelu_tanh(fc1(LN2(x)))).
 void RunVisionBlock(const VisionConfig& config, const VisionBlock& block,
                     const VisionLayout& layout, float* hidden, const RunContext& context) {
-  const int64_t n = layout.n_patches, width = config.hidden;
-  const auto y = FloatBuffer(n * width);  // [N, D]
-  LayerNormRows(hidden, block.norm1_weight.data(), block.norm1_bias.data(), config.norm_eps,
-                Size(n), Size(width), y.get());
-  if (!RunAttentionPart(config, block, layout, y.get(), context)) return;
-  AddInto(hidden, y.get(), Size(n * width));
-
-  LayerNormRows(hidden, block.norm2_weight.data(), block.norm2_bias.data(), config.norm_eps,
-                Size(n), Size(width), y.get());
-  const auto wide = FloatBuffer(n * block.fc1.out);  // [N, MLP]
-  if (!AtSite(context, block.fc1.site, y.get(), n, width)) return;
-  RunLinear(block.fc1, y.get(), n, wide.get(), context.precision);
-  GeluTanhInPlace(wide.get(), Size(n * block.fc1.out));
-  if (!AtSite(context, block.fc2.site, wide.get(), n, block.fc2.in)) return;
-  RunLinear(block.fc2, wide.get(), n, y.get(), context.precision);
-  AddInto(hidden, y.get(), Size(n * width));
-  Report(context, {n, width}, hidden, "vision.block.{}", block.index);
+  VisionWorkspace workspace;
+  const VisionPieces pieces(config, layout, context);
+  pieces.Begin(&workspace);
+  const std::vector<int64_t>&rows = pieces.rows(), &queries = pieces.queries();
+  for (size_t i = 0; i + 1 < rows.size(); ++i) {
+    if (!pieces.Project(block, hidden, rows[i], rows[i + 1], &workspace)) return;
+  }
+  for (size_t i = 0; i + 1 < queries.size(); ++i)
+    pieces.Attend(queries[i], queries[i + 1], &workspace);
+  for (size_t i = 0; i + 1 < rows.size(); ++i) {
+    if (!pieces.Finish(block, hidden, rows[i], rows[i + 1], &workspace)) return;
+  }
+  Report(context, {layout.n_patches, config.hidden}, hidden, "vision.block.{}", block.index);
 }
 
 void RunVisionMerger(const VisionConfig& config, const VisionMerger& merger, const float* hidden,
                      int64_t n_patches, float* out, const RunContext& context) {
+  VisionWorkspace workspace;
+  RunVisionMerger(config, merger, hidden, n_patches, out, &workspace, context);
+}
+
+void RunVisionMerger(const VisionConfig& config, const VisionMerger& merger, const float* hidden,
+                     int64_t n_patches, float* out, VisionWorkspace* workspace,
+                     const RunContext& context) {
   const int64_t joined = config.hidden * config.merge * config.merge;
   const int64_t n =
       n_patches / (config.merge * config.merge);  // visual tokens; their patches lie side by side
   const int64_t norm_width = merger.norm_after_merge ? joined : config.hidden;
-  const auto y = FloatBuffer(n * joined), wide = FloatBuffer(n * merger.fc1.out);  // [n, 4 D]
+  float* y = Floats(&workspace->y, n * joined);  // [n, 4 D]
+  float* wide = Floats(&workspace->wide, n * merger.fc1.out);
   LayerNormRows(hidden, merger.norm_weight.data(), merger.norm_bias.data(), config.norm_eps,
-                Size(n * joined / norm_width), Size(norm_width), y.get());
-  if (!AtSite(context, merger.fc1.site, y.get(), n, joined)) return;
-  RunLinear(merger.fc1, y.get(), n, wide.get(), context.precision);
-  GeluErfInPlace(wide.get(), Size(n * merger.fc1.out));
-  if (!AtSite(context, merger.fc2.site, wide.get(), n, merger.fc2.in)) return;
-  RunLinear(merger.fc2, wide.get(), n, out, context.precision);
+                Size(n * joined / norm_width), Size(norm_width), y);
+  if (!AtSite(context, merger.fc1.site, y, n, joined)) return;
+  RunLinear(merger.fc1, y, n, wide, context.precision);
+  GeluErfInPlace(wide, Size(n * merger.fc1.out));
+  if (!AtSite(context, merger.fc2.site, wide, n, merger.fc2.in)) return;
+  RunLinear(merger.fc2, wide, n, out, context.precision);
 }
 
 std::optional<int64_t> DeepstackIndex(const VisionConfig& config, int64_t block) {
@@ -223,35 +138,10 @@ std::optional<int64_t> DeepstackIndex(const VisionConfig& config, int64_t block)
 
 VisionOutput RunVisionTower(const VisionTower& tower, const VisualInput& input,
                             std::string_view modality, const RunContext& context) {
-  const VisionConfig& config = tower.config;
-  const VisionLayout layout = MakeVisionLayout(config, input.grids);
-  const int64_t n = layout.n_patches;
-  if (input.pixels.size() != Size(n * config.patch_values())) {
-    throw UserError("{} values of pixels given, the grids need {} patches of {}",
-                    input.pixels.size(), n, config.patch_values());
+  VisionRun run(tower, input, modality, context);
+  while (!run.RunPiece()) {
   }
-  VisionOutput output;
-  output.n_tokens = n / (config.merge * config.merge);
-  output.embeds.resize(Size(output.n_tokens * config.out_hidden));
-  output.deepstack.resize(config.deepstack_indexes.size());
-
-  const auto hidden = FloatBuffer(n * config.hidden);
-  RunVisionPatchEmbed(config, tower.patch_embed, layout, input.pixels.data(), hidden.get(),
-                      context);
-  for (const VisionBlock& block : tower.blocks) {
-    RunVisionBlock(config, block, layout, hidden.get(), context);
-    if (const auto k = DeepstackIndex(config, block.index)) {
-      std::vector<float>& features = output.deepstack[Size(*k)];
-      features.resize(output.embeds.size());
-      RunVisionMerger(config, tower.deepstack[Size(*k)], hidden.get(), n, features.data(), context);
-      Report(context, {output.n_tokens, config.out_hidden}, features.data(),
-             "vision.deepstack_out.{}.{}", modality, *k);
-    }
-  }
-  RunVisionMerger(config, tower.merger, hidden.get(), n, output.embeds.data(), context);
-  Report(context, {output.n_tokens, config.out_hidden}, output.embeds.data(), "vision.out.{}",
-         modality);
-  return output;
+  return run.Take();
 }
 
 }  // namespace ingot

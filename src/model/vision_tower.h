@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Qwen3-VL vision tower: patches of pictures or of video frames to embeddings for the text
 // model and deepstack features. Blocks can be loaded and run one at a time; RunVisionTower is the
-// whole. Formulas: docs/model.md; huggingface/transformers:
+// whole, model/vision_run.h the whole in slices. Formulas: docs/model.md; huggingface/transformers:
 // src/transformers/models/qwen3_vl/modeling_qwen3_vl.py.
 #pragma once
 
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "checkpoint/config.h"
+#include "kernels/attention.h"
 #include "model/linear.h"
 #include "model/observe.h"
 #include "model/rope.h"

@@ -535,7 +535,7 @@ class QuantizeRun {
     job.run = [&](size_t sample, const RunContext& context, bool keep) {
       const auto& s = store_.samples()[sample];
       std::vector<float> hidden = store_.ReadText(sample, index);
-      RunDecoderLayer(config_.text, layer, RopeOf(s), hidden.data(), s.n_tokens(), nullptr, context);
+      RunDecoderLayer(config_.text, layer, RopeOf(s), hidden.data(), s.n_tokens(), context);
       if (keep) {
         AddDeepstack(sample, index, &hidden);
         store_.WriteText(sample, index + 1, hidden);

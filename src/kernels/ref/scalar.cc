@@ -98,20 +98,19 @@ template <typename T>
 void Attention(const AttentionArgs& args) {
   constexpr size_t kStep = 4 / sizeof(T);
   const size_t dim = args.head_dim, width = AttentionWidth(dim);
-  const auto page = [](const void* const* pages, size_t key, size_t offset) {
-    return reinterpret_cast<const T*>(static_cast<const std::byte*>(pages[key / kAttentionPage]) +
-                                      offset);
+  const auto page = [&](size_t key, size_t offset) {
+    return reinterpret_cast<const T*>(args.pages[key / kAttentionPage] + offset);
   };
   for (size_t row = 0; row < args.n_rows; ++row) {
     const size_t n_keys = static_cast<size_t>(args.n_keys[row]);
     float* scores = args.scratch;
     for (size_t key = 0; key < n_keys; ++key) {
-      const size_t slot = key % kAttentionPage, lane = slot % kAttentionKeyBlock;
-      const T* block = page(args.keys, key, args.key_offset) + (slot - lane) * dim;
+      const size_t lane = key % kAttentionPage;
+      const T* block = page(key, args.key_offset);
       float sum = 0;
       for (size_t d = 0; d < dim; ++d) {
         sum += args.q[row][d] *
-               Widen(block[(d / kStep * kAttentionKeyBlock + lane) * kStep + d % kStep]);
+               Widen(block[(d / kStep * kAttentionPage + lane) * kStep + d % kStep]);
       }
       scores[key] = sum * args.scale;
     }
@@ -121,7 +120,7 @@ void Attention(const AttentionArgs& args) {
     for (size_t key = 0; key < n_keys; ++key) {
       const size_t slot = key % kAttentionPage;
       const T* values =
-          page(args.values, key, args.value_offset) + (slot - slot % kStep) * width + slot % kStep;
+          page(key, args.value_offset) + (slot - slot % kStep) * width + slot % kStep;
       for (size_t d = 0; d < dim; ++d) out[d] += scores[key] * Widen(values[d * kStep]);
     }
   }

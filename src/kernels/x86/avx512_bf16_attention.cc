@@ -3,7 +3,7 @@
 // is the online one (running maximum and sum: Milakov and Gimelshein, 2018; tiled as in Dao et al.,
 // FlashAttention, 2022), so memory does not grow with the number of keys.
 //
-// The tile of keys is one page from key 0 on, whatever the rows of the call, each row keeps its own
+// The tile of keys is kAttentionTile of them (four pages) from key 0 on, whatever the rows of the call, each row keeps its own
 // maximum and sum, and keys that a row does not see add exact zeros: a row's bits depend on its
 // query and its number of keys alone.
 #include <immintrin.h>
@@ -21,10 +21,11 @@ namespace {
 // keys, which are read once from memory in one stream.
 constexpr size_t kTileRows = 6, kTileVectors = 4;
 constexpr size_t kFewRows = 8;
-static_assert(kAttentionKeyBlock == 16 * kTileVectors);
-// Floats from one row of scores to the next: a page, and a cache line so that rows do not share the
+static_assert(kAttentionPage == 16 * kTileVectors);
+constexpr size_t kTilePages = kAttentionTile / kAttentionPage;
+// Floats from one row of scores to the next: a tile, and a cache line so that rows do not share the
 // sets of L1.
-constexpr size_t kScoreStride = kAttentionPage + 16;
+constexpr size_t kScoreStride = kAttentionTile + 16;
 
 [[gnu::always_inline]] inline __m512 MulAdd(__m512 sum, __m512i a, __m512i b) {
   return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
@@ -55,8 +56,8 @@ struct Rows {
   float* scores;                   // [count][kScoreStride]; then weights, as pairs, at its begin
   float* sums;                     // [count][width], of weights times values
   float top[kAttentionRows];       // largest score so far, not scaled
-  float shrink[kAttentionRows];    // what the page's larger maximum makes of earlier sums
-  size_t visible[kAttentionRows];  // keys of the page in work
+  float shrink[kAttentionRows];    // what the tile's larger maximum makes of earlier sums
+  size_t visible[kAttentionRows];  // keys of the tile in work
   __m512 weight[kAttentionRows];   // sums of weights, lane by lane
 };
 
@@ -75,7 +76,7 @@ template <int kRows, int kVectors>
     __m512i k[kVectors];
 #pragma GCC unroll 8
     for (int b = 0; b < kVectors; ++b) {
-      k[b] = _mm512_loadu_si512(keys + j * kAttentionKeyBlock + static_cast<size_t>(b) * 16);
+      k[b] = _mm512_loadu_si512(keys + j * kAttentionPage + static_cast<size_t>(b) * 16);
       asm("" : "+v"(k[b]));  // loaded once, not once a row
     }
 #pragma GCC unroll 8
@@ -95,10 +96,14 @@ template <int kRows, int kVectors>
   }
 }
 
+// The pages of a tile, one head's part of each.
+using TilePages = const uint32_t* [kTilePages];
+
 // sums[row..][at..] = sums * shrink + weights * values for `pairs` pairs of keys.
 template <int kRows, int kVectors>
-[[gnu::noinline]] void ValueTile(const Rows& rows, size_t row, const uint32_t* values, size_t pairs,
+[[gnu::noinline]] void ValueTile(const Rows& rows, size_t row, const TilePages& pages, size_t pairs,
                                  size_t at, bool first) {
+  constexpr size_t kPagePairs = kAttentionPage / 2;
   const uint32_t* weights = reinterpret_cast<const uint32_t*>(rows.scores + row * kScoreStride);
   float* sums = rows.sums + row * rows.width + at;
   __m512 acc[kRows][kVectors];
@@ -113,18 +118,22 @@ template <int kRows, int kVectors>
                                                         static_cast<size_t>(v) * 16));
     }
   }
-  for (size_t j = 0; j < pairs; ++j) {
-    __m512i value[kVectors];
+  for (size_t begin = 0; begin < pairs; begin += kPagePairs) {
+    const uint32_t* values = pages[begin / kPagePairs] + at;
+    const size_t count = pairs - begin < kPagePairs ? pairs - begin : kPagePairs;
+    for (size_t j = 0; j < count; ++j) {
+      __m512i value[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      value[v] = _mm512_loadu_si512(values + j * rows.width + at + static_cast<size_t>(v) * 16);
-      asm("" : "+v"(value[v]));
-    }
+      for (int v = 0; v < kVectors; ++v) {
+        value[v] = _mm512_loadu_si512(values + j * rows.width + static_cast<size_t>(v) * 16);
+        asm("" : "+v"(value[v]));
+      }
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const __m512i x = Broadcast(weights + static_cast<size_t>(r) * kScoreStride + j);
+      for (int r = 0; r < kRows; ++r) {
+        const __m512i x = Broadcast(weights + static_cast<size_t>(r) * kScoreStride + begin + j);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = MulAdd(acc[r][v], value[v], x);
+        for (int v = 0; v < kVectors; ++v) acc[r][v] = MulAdd(acc[r][v], value[v], x);
+      }
     }
   }
 #pragma GCC unroll 8
@@ -162,21 +171,22 @@ template <int kMost, typename Body>
   }
 }
 
-void ScorePage(const Rows& rows, const uint32_t* keys) {
-  for (size_t key = 0; key < kAttentionPage; key += kAttentionKeyBlock) {
-    const uint32_t* block = keys + key * (rows.dim / 2);
+void ScoreTiles(const Rows& rows, const TilePages& pages, size_t n_pages) {
+  for (size_t page = 0; page < n_pages; ++page) {
+    const uint32_t* block = pages[page];
+    const size_t key = page * kAttentionPage;
     ForRowTiles<kTileRows>(rows.count, [&]<int kRows>(size_t row) {
       const size_t most = MostVisible(rows, row, row + kRows);
       if (most <= key) return;
       float* scores = rows.scores + row * kScoreStride + key;
-      const size_t vectors = most - key < kAttentionKeyBlock ? (most - key + 15) / 16 : 4;
+      const size_t vectors = most - key < kAttentionPage ? (most - key + 15) / 16 : 4;
       WithCount<4>(vectors,
                    [&]<int kVectors>() { ScoreTile<kRows, kVectors>(rows, row, block, scores); });
     });
   }
 }
 
-// Scores of a page -> weights 2^((score - top) scale) as pairs of bfloat16, zeros behind the
+// Scores of a tile -> weights 2^((score - top) scale) as pairs of bfloat16, zeros behind the
 // visible ones up to `padded` (even); maximum and sums of the row brought up to date.
 void WeighRow(Rows& rows, size_t row, size_t padded, float scale, bool first) {
   float* scores = rows.scores + row * kScoreStride;
@@ -221,7 +231,7 @@ void WeighRow(Rows& rows, size_t row, size_t padded, float scale, bool first) {
   rows.weight[row] = sum;
 }
 
-void ValuePage(const Rows& rows, const uint32_t* values, bool first) {
+void ValueTiles(const Rows& rows, const TilePages& values, bool first) {
   const auto run = [&]<int kMost, int kVectors>(size_t at) {
     ForRowTiles<kMost>(rows.count, [&]<int kRows>(size_t row) {
       const size_t pairs = (MostVisible(rows, row, row + kRows) + 1) / 2;
@@ -259,8 +269,13 @@ void WriteRow(const Rows& rows, size_t row, float* out) {
   }
 }
 
-const uint32_t* PageAt(const void* const* pages, size_t page, size_t offset) {
-  return reinterpret_cast<const uint32_t*>(static_cast<const char*>(pages[page]) + offset);
+// The pages of the tile that begins at `key`, as far as some row sees them; returns how many.
+size_t PagesAt(const AttentionArgs& args, size_t key, size_t most, size_t offset, TilePages& pages) {
+  size_t count = 0;
+  for (; count < kTilePages && key + count * kAttentionPage < most; ++count) {
+    pages[count] = reinterpret_cast<const uint32_t*>(args.pages[key / kAttentionPage + count] + offset);
+  }
+  return count;
 }
 
 void AttentionBf16(const AttentionArgs& args) {
@@ -279,17 +294,18 @@ void AttentionBf16(const AttentionArgs& args) {
     most = n_keys > most ? n_keys : most;
   }
   const float scale = args.scale * 1.44269504088896341f;  // of the power of 2
-  for (size_t key = 0; key < most; key += kAttentionPage) {
-    const size_t page = key / kAttentionPage;
+  for (size_t key = 0; key < most; key += kAttentionTile) {
+    TilePages keys, values;
     for (size_t row = 0; row < rows.count; ++row) {
       const size_t n_keys = static_cast<size_t>(args.n_keys[row]),
                    left = n_keys > key ? n_keys - key : 0;
-      rows.visible[row] = left < kAttentionPage ? left : kAttentionPage;
+      rows.visible[row] = left < kAttentionTile ? left : kAttentionTile;
     }
-    ScorePage(rows, PageAt(args.keys, page, args.key_offset));
+    ScoreTiles(rows, keys, PagesAt(args, key, most, args.key_offset, keys));
     const size_t padded = MostVisible(rows, 0, rows.count);
     for (size_t row = 0; row < rows.count; ++row) WeighRow(rows, row, padded, scale, key == 0);
-    ValuePage(rows, PageAt(args.values, page, args.value_offset), key == 0);
+    PagesAt(args, key, most, args.value_offset, values);
+    ValueTiles(rows, values, key == 0);
   }
   for (size_t row = 0; row < rows.count; ++row) WriteRow(rows, row, args.out[row]);
 }

@@ -2,12 +2,12 @@
 // Attention of up to kAttentionRows query rows against one key/value head, over a vector type V and
 // T = float or Bf16 (pairs). Included inside an anonymous namespace after simd_float.h.
 //
-// Keys come in transposed blocks of 64: a score vector holds neighbouring keys, each summed over
+// Keys come in transposed pages of 64: a score vector holds neighbouring keys, each summed over
 // head_dim in order. Values are summed over chunks of 64 keys, then chunk by chunk. A row's result
 // depends on its own query and number of keys alone. Rows go through in tiles of kRows, so that a
 // chunk of keys in L1 serves all of them.
 
-inline constexpr size_t kChunk = kAttentionKeyBlock;  // keys
+inline constexpr size_t kChunk = kAttentionPage;  // keys
 inline constexpr size_t kUnit = 16;                   // keys; tiles are multiples of it
 
 // The 32-bit elements of a page (AttentionArgs): kStep neighbouring positions in one.
@@ -40,9 +40,8 @@ template <typename V, size_t kHalf>
 }
 
 template <typename Element>
-inline const Element* PageAt(const void* const* pages, size_t key, size_t offset) {
-  return reinterpret_cast<const Element*>(static_cast<const char*>(pages[key / kAttentionPage]) +
-                                          offset);
+inline const Element* PageAt(const AttentionArgs& args, size_t key, size_t offset) {
+  return reinterpret_cast<const Element*>(args.pages[key / kAttentionPage] + offset);
 }
 
 template <typename V, typename T, int kRows, int kUnits, size_t... I>
@@ -151,8 +150,7 @@ void Attention(const AttentionArgs& args) {
   const size_t dim = args.head_dim, most = MostKeys(args.n_keys, args.n_rows),
                stride = AttentionScratch(most, dim);
   for (size_t key = 0; key < most; key += kChunk) {
-    const Element* keys = PageAt<Element>(args.keys, key, args.key_offset) +
-                          key % kAttentionPage * (dim / PageOf<T>::kStep);
+    const Element* keys = PageAt<Element>(args, key, args.key_offset);
     ForRowTiles(args.n_rows, [&]<int kRows>(size_t row) {
       const size_t tile_keys = MostKeys(args.n_keys + row, kRows);
       if (tile_keys <= key) return;
@@ -169,8 +167,7 @@ void Attention(const AttentionArgs& args) {
       args.scratch[row * stride + key] = 0.0f;  // masked keys of the tile, and a pair's other half
   }
   for (size_t key = 0; key < most; key += kChunk) {
-    const Element* values = PageAt<Element>(args.values, key, args.value_offset) +
-                            key % kAttentionPage / PageOf<T>::kStep * AttentionWidth(dim);
+    const Element* values = PageAt<Element>(args, key, args.value_offset);
     ForRowTiles(args.n_rows, [&]<int kRows>(size_t row) {
       const size_t tile_keys = MostKeys(args.n_keys + row, kRows);
       if (tile_keys <= key) return;

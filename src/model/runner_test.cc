@@ -20,13 +20,13 @@ std::atomic<int64_t> allocations = 0;
 }  // namespace
 
 // Counted for this program.
-void* operator new(size_t size) {
+[[gnu::noinline]] void* operator new(size_t size) {
   ++allocations;
   if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
   throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
 
 namespace ingot {
 namespace {
@@ -313,8 +313,8 @@ TEST_P(RunnerTest, TowerInPiecesGivesTheSameBits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Precisions, RunnerTest, testing::Values(Precision::kF32, Precision::kBF16),
-                         [](const auto& info) {
-                           return info.param == Precision::kF32 ? "f32" : "bf16";
+                         [](const auto& precision) {
+                           return precision.param == Precision::kF32 ? "f32" : "bf16";
                          });
 
 }  // namespace

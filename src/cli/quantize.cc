@@ -63,6 +63,7 @@ FolderLayout LayoutOf(const Options& options, const ModelConfig& config, Target 
                     "'PATTERN=static' or 'PATTERN=dynamic'.",
                     activations);
   }
+  layout.options.vector_scales = options.Flag("--vector-scales");
   if (options.Has("--shard-size")) layout.options.shard_bytes = options.Bytes("--shard-size");
   if (options.Has("--part-file-size")) {
     layout.options.shard_bytes = static_cast<uint64_t>(options.Number("--part-file-size") * (1u << 30));
@@ -233,6 +234,9 @@ int RunQuantizeCommand(const Options& options) {
     LogNote("wrote the plan to {}; edit it and give it back with --plan", options.Text("--write-plan"));
     if (Either(options, "--output", "--save-directory").empty()) return 0;
   }
+  if (options.Flag("--vector-scales") && plan.method == Method::kV0) {
+    throw UserError("--vector-scales belongs to --method balanced; V0 knows one scale for each linear. Leave one of them out.");
+  }
   const fs::path out = Required(Either(options, "--output", "--save-directory"), "an output folder (-o OUT)");
   const Dataset data = SamplesOf(options);
   ReportProblems(data, options.Flag("--skip-bad-images"));
@@ -289,6 +293,9 @@ std::vector<Option> QuantizeTable() {
       {.name = "--no-range-search", .kind = Kind::kFlag, .help = "Method balanced: take the exact extremes as ranges."},
       {.name = "--no-weight-search", .kind = Kind::kFlag,
        .help = "Method balanced: give the largest weight of each row the code 127 instead of trying a few scales."},
+      {.name = "--vector-scales", .kind = Kind::kFlag,
+       .help = "golden-stick targets: activation scales that differ by input channel where that helps (smoothing). Not "
+               "proven on hardware."},
       {.name = "--shard-size", .kind = Kind::kBytes, .value_name = "SIZE", .help = "Cut the weights into files of this size."},
       {.name = "--min-pixels", .kind = Kind::kInteger, .value_name = "N", .default_text = "0",
        .help = "Smallest picture area after resizing; 0 = as the model says."},

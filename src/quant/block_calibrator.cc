@@ -105,10 +105,10 @@ QuantizedLinear BlockCalibrator::Quantize(const Linear& linear, const Activation
 }
 
 void BlockCalibrator::Finish(const BlockJob& job, const Linear& original, const QuantizedLinear& quantized,
-                             const Site* site, BlockReport* report) const {
+                             const SiteStatistics* statistics, BlockReport* report) const {
   const LinearSpec& spec = SpecOf(original);
   std::optional<LinearQuality> quality;
-  if (site != nullptr) quality = MeasureLinear(original.weight.view(), quantized, site->statistics);
+  if (statistics != nullptr) quality = MeasureLinear(original.weight.view(), quantized, *statistics);
   report->linears.push_back(ReportOf(spec, quantized, quality));
   report->linears.back().reason = by_module_.at(original.module)->reason;
   job.write(spec, quantized);
@@ -123,6 +123,11 @@ Linear BlockCalibrator::Executable(const Linear& original, const QuantizedLinear
   const float scale = quantized.input.scale;
   std::vector<float> outside_bias;
   if (!rules_.bias_in_quant_bias) outside_bias = quantized.bias;
+  if (!quantized.input_vector.empty()) {
+    return MakeStaticLinear(spec, std::move(codes), quantized.input_vector,
+                            std::vector<float>(quantized.input_vector.size(), quantized.input.offset),
+                            quantized.quant_bias, quantized.deq, std::move(outside_bias));
+  }
   Linear linear = MakeStaticLinear(spec, std::move(codes), {scale}, {quantized.input.offset}, quantized.quant_bias,
                                    quantized.deq, std::move(outside_bias));
   const bool bf16 = rules_.input_scale == ScaleGrid::kBf16Reciprocal;
@@ -131,6 +136,22 @@ Linear BlockCalibrator::Executable(const Linear& original, const QuantizedLinear
     linear.input_scale = {bf16 ? RoundToBf16(1.0f / scale) : RoundToF16(1.0f / scale)};
   }
   return linear;
+}
+
+// Scales by channel for the static sites that gain from them.
+BlockCalibrator::VectorSites BlockCalibrator::ChooseVectors(const BlockJob& job, const Sites& sites,
+                                                            const SiteParams& params) const {
+  VectorSites vectors;
+  if (!plan_.layout.options.vector_scales) return vectors;
+  for (const auto& [name, input] : params) {
+    std::vector<TensorView> weights;
+    for (const Linear* linear : job.linears) {
+      if (linear->site == name && TypeOf(*linear) == LinearType::kStatic) weights.push_back(linear->weight.view());
+    }
+    auto found = SearchVectorScales(sites.at(name).statistics, weights, input, rules_);
+    if (found) vectors.emplace(name, std::move(*found));
+  }
+  return vectors;
 }
 
 // What the float block computes behind its last quantized linear's input is not needed: with down_proj float that is three
@@ -170,7 +191,7 @@ BlockReport BlockCalibrator::CalibrateBalanced(const BlockJob& job, Sites& sites
   for (sample = 0; sample < job.n_samples; ++sample) job.run(sample, observing, false);
 
   BlockReport report;
-  std::map<std::string, ActivationParams, std::less<>> params;
+  SiteParams params;
   for (const auto& [name, site] : sites) {
     report.sites.push_back(ReportOf(name, site.statistics));
     if (site.balanced == nullptr) continue;
@@ -181,15 +202,24 @@ BlockReport BlockCalibrator::CalibrateBalanced(const BlockJob& job, Sites& sites
     }
     params[name] = site.balanced->Params(rules_, options_.search_range).params;
   }
+  const VectorSites vectors = ChooseVectors(job, sites, params);
   for (Linear* linear : job.linears) {
     if (TypeOf(*linear) == LinearType::kFloat) continue;
-    const Site& site = sites.at(linear->site);
     const auto chosen = params.find(linear->site);
-    const ActivationParams input = chosen != params.end() ? chosen->second : ActivationParams{};
+    ActivationParams input = chosen != params.end() ? chosen->second : ActivationParams{};
+    const SiteStatistics* statistics = &sites.at(linear->site).statistics;
+    Linear rounded = *linear;
+    const auto vector = vectors.find(linear->site);
+    if (vector != vectors.end()) {
+      input = vector->second.params;
+      statistics = &vector->second.statistics;
+      rounded.weight = Weight::Own(ScaleColumns(linear->weight.view(), vector->second.factor));
+    }
     std::optional<SearchRows> rows;
-    if (options_.search_weights) rows = MakeSearchRows(site.statistics, site.balanced ? &input : nullptr);
-    const QuantizedLinear quantized = Quantize(*linear, input, rows ? &*rows : nullptr);
-    Finish(job, *linear, quantized, &site, &report);
+    if (options_.search_weights) rows = MakeSearchRows(*statistics, chosen != params.end() ? &input : nullptr);
+    QuantizedLinear quantized = Quantize(rounded, input, rows ? &*rows : nullptr);
+    if (vector != vectors.end()) quantized.input_vector = vector->second.input_scale;
+    Finish(job, rounded, quantized, statistics, &report);
     *linear = Executable(*linear, quantized);
   }
   Pack(job);
@@ -239,7 +269,7 @@ BlockReport BlockCalibrator::CalibrateV0(const BlockJob& job, Sites& sites) cons
     if (TypeOf(original) == LinearType::kFloat) continue;
     const Site& site = sites.at(original.site);
     const QuantizedLinear quantized = Quantize(original, site.v0 ? site.v0->Params() : ActivationParams{}, nullptr);
-    Finish(job, original, quantized, &site, &report);
+    Finish(job, original, quantized, &site.statistics, &report);
   }
   return report;
 }

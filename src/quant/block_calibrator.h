@@ -18,6 +18,7 @@
 #include "quant/plan.h"
 #include "quant/report.h"
 #include "quant/v0_observer.h"
+#include "quant/vector_scales.h"
 
 namespace ingot {
 
@@ -59,16 +60,19 @@ class BlockCalibrator {
  private:
   struct Site;
   using Sites = std::map<std::string, Site, std::less<>>;
+  using SiteParams = std::map<std::string, ActivationParams, std::less<>>;
+  using VectorSites = std::map<std::string, VectorScales, std::less<>>;
   const LinearSpec& SpecOf(const Linear& linear) const;
   LinearType TypeOf(const Linear& linear) const;
   std::string_view LastSite(const BlockJob& job) const;
   Sites MakeSites(const BlockJob& job) const;
+  VectorSites ChooseVectors(const BlockJob& job, const Sites& sites, const SiteParams& params) const;
   void Pack(const BlockJob& job, std::string_view end = {}) const;
   BlockReport CalibrateBalanced(const BlockJob& job, Sites& sites) const;
   BlockReport CalibrateV0(const BlockJob& job, Sites& sites) const;
   QuantizedLinear Quantize(const Linear& linear, const ActivationParams& params, const SearchRows* rows) const;
   void Finish(const BlockJob& job, const Linear& original, const QuantizedLinear& quantized,
-              const Site* site, BlockReport* report) const;
+              const SiteStatistics* statistics, BlockReport* report) const;
   Linear Executable(const Linear& original, const QuantizedLinear& quantized) const;
 
   const ModelReader& reader_;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "quant/cost.h"
 
+#include <algorithm>
+#include <string>
+
 namespace ingot {
 
 double VisionBlockFlops(const VisionConfig& config, int64_t n_patches) {
@@ -23,10 +26,31 @@ double TextLayerFlops(const TextConfig& config, int64_t n_tokens) {
   return 2 * t * linears + 2 * t * (t + 1) * q;
 }
 
-uint64_t TextLayerBytes(const TextConfig& config) {
-  const int64_t q = config.n_heads * config.head_dim, kv = config.n_kv_heads * config.head_dim;
-  const int64_t weights = 2 * config.hidden * q + 2 * config.hidden * kv + 3 * config.hidden * config.intermediate;
-  return static_cast<uint64_t>(2 * weights);
+double FirstPassShare(const QuantPlan& plan, TensorPart part) {
+  if (plan.method == Method::kV0) return 0;
+  // The first block that has quantized linears stands for all.
+  const auto quantized = [&](const PlanLinear& l) { return l.spec.part == part && l.type != LinearType::kFloat; };
+  const auto first = std::find_if(plan.linears.begin(), plan.linears.end(), quantized);
+  if (first == plan.linears.end()) return 0;
+  std::string last_site;
+  double before = 0, all = 0;
+  for (const PlanLinear& linear : plan.linears) {
+    if (linear.spec.part != part || linear.spec.layer != first->spec.layer) continue;
+    const double weights = static_cast<double>(linear.spec.out) * static_cast<double>(linear.spec.in);
+    if (quantized(linear) && linear.spec.site != last_site) {
+      last_site = linear.spec.site;
+      before = all;
+    }
+    all += weights;
+  }
+  return before / all;
+}
+
+double Passes(const QuantPlan& plan, TensorPart part) { return 1 + FirstPassShare(plan, part); }
+
+bool PacksWeights(uint64_t n_samples, uint64_t n_rows) {
+  constexpr uint64_t kManyRows = 512;  // packing on the way costs a few percent of such a product
+  return n_samples > 1 && n_rows > 0 && n_rows < n_samples * kManyRows;
 }
 
 }  // namespace ingot

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -19,6 +20,19 @@ namespace ingot {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr double kDiskBytesPerSecond = 300e6;  // a plain local disk
+// What the search for the scale of a weight, its rounding and the measurement of its error cost, in floating point
+// operations of a product: measured on the 2b shape.
+constexpr double kWeightFlops = 4000;
+
+uint64_t QuantizedWeights(const QuantPlan& plan) {
+  uint64_t weights = 0;
+  for (const PlanLinear& linear : plan.linears) {
+    if (linear.type != LinearType::kFloat) weights += static_cast<uint64_t>(linear.spec.out * linear.spec.in);
+  }
+  return weights;
+}
 
 // Floating point operations a second of the kernels on a text-layer-like product, in the run's precision.
 double MeasureFlops(Precision precision) {
@@ -43,17 +57,71 @@ double MeasureFlops(Precision precision) {
   return 2.0 * kRows * kIn * kOut * runs / seconds;
 }
 
-// Peak resident memory: the largest of one text layer (weights in the checkpoint's type, int8 codes twice while they are
-// made) and one picture in the vision tower, with the activations of the largest sample beside it.
-uint64_t PeakBytes(const ModelConfig& config, int64_t max_tokens, int64_t max_patches) {
-  const uint64_t layer = 2 * TextLayerBytes(config.text);
-  const auto tokens = static_cast<uint64_t>(max_tokens), patches = static_cast<uint64_t>(max_patches);
-  const uint64_t text = 4 * tokens * static_cast<uint64_t>(4 * config.text.hidden + 3 * config.text.intermediate);
-  const uint64_t vision =
-      4 * patches * static_cast<uint64_t>(config.vision.patch_values() + 6 * config.vision.hidden +
-                                          2 * config.vision.intermediate);
-  constexpr uint64_t kProgram = 120u << 20;  // code, tokenizer, buffers
-  return kProgram + std::max(layer + text, vision);
+// Bytes (or weights, 1 byte each) of the largest block of a part.
+struct BlockWeights {
+  uint64_t all = 0, quantized = 0, largest = 0;  // weights; of the quantized linears; of the largest linear
+  uint64_t packed = 0;                           // float weights that are multiplied with as they are
+  uint64_t site_values = 0;                      // inputs of a token that are kept as samples
+};
+
+BlockWeights WeightsOf(const QuantPlan& plan, TensorPart part) {
+  std::map<int64_t, BlockWeights> blocks;
+  std::set<std::string> sites;
+  for (const PlanLinear& linear : plan.linears) {
+    if (linear.spec.part != part || linear.spec.kind == LinearKind::kLmHead) continue;
+    BlockWeights& block = blocks[linear.spec.layer];
+    const auto weights = static_cast<uint64_t>(linear.spec.out * linear.spec.in);
+    block.all += weights;
+    block.largest = std::max(block.largest, weights);
+    if (linear.type == LinearType::kFloat) continue;
+    block.quantized += weights;
+    if (sites.insert(linear.spec.site).second) block.site_values += static_cast<uint64_t>(linear.spec.in);
+  }
+  BlockWeights most;
+  for (const auto& [layer, block] : blocks) {
+    if (block.all > most.all) most = block;
+  }
+  return most;
+}
+
+// What stays of the weights of one block: its mapped pages, the codes, the codes once more while they are made, and with
+// packed weights both kinds again. V0 holds half-precision copies, and float32 ones of a linear at a time.
+uint64_t WeightBytes(const QuantPlan& plan, const BlockWeights& block, bool packed) {
+  if (plan.method == Method::kV0) return 2 * block.all + 2 * block.quantized + 5 * block.largest;
+  const uint64_t codes = block.quantized > 0 ? block.quantized + 2 * block.largest : 0;
+  return 2 * block.all + codes + (packed ? 2 * block.all - block.quantized : 0);
+}
+
+struct Largest {
+  int64_t tokens = 0, patches = 0;  // of one sample
+  uint64_t copied = 0;              // bytes of the largest tensor that is copied
+};
+
+// Peak resident memory above what the program and its tokenizer take: preparing a sample, or one block with its weights
+// and the activations of the largest sample, with a piece of a tensor that is being copied beside it.
+uint64_t PeakBytes(const ModelConfig& config, const QuantPlan& plan, const DryRun& run, const Largest& largest) {
+  constexpr uint64_t kSampleRows = 256, kHistograms = 2u << 20, kPiece = 32u << 20;
+  const auto tokens = static_cast<uint64_t>(largest.tokens), patches = static_cast<uint64_t>(largest.patches);
+  const auto n = static_cast<uint64_t>(std::max<int64_t>(run.n_samples, 1));
+  const auto d = static_cast<uint64_t>(config.vision.hidden), m = static_cast<uint64_t>(config.vision.intermediate);
+  // Pixels as values twice and as rows of products; patch embeddings.
+  const uint64_t prepare = patches * (10 * static_cast<uint64_t>(config.vision.patch_values()) + 4 * d);
+  const auto rows = [&](const BlockWeights& block, uint64_t all_rows) {
+    const uint64_t modalities = run.n_pictures > 0 ? 2 : 1;
+    return block.site_values * (4 * std::min(modalities * kSampleRows, all_rows) + 4 * kSampleRows) +
+           (block.site_values > 0 ? 3 * kHistograms : 0);
+  };
+  const TextConfig& t = config.text;
+  const auto h = static_cast<uint64_t>(t.hidden), q = static_cast<uint64_t>(t.n_heads * t.head_dim);
+  const auto kv = static_cast<uint64_t>(t.n_kv_heads * t.head_dim), i = static_cast<uint64_t>(t.intermediate);
+  const BlockWeights text = WeightsOf(plan, TensorPart::kText), vision = WeightsOf(plan, TensorPart::kVision);
+  const auto all_tokens = static_cast<uint64_t>(run.n_tokens), all_patches = static_cast<uint64_t>(run.n_patches);
+  const uint64_t text_bytes = WeightBytes(plan, text, PacksWeights(n, all_tokens)) + rows(text, all_tokens) +
+                              tokens * std::max(8 * h + 8 * q + 12 * kv, 8 * h + 10 * i);
+  const uint64_t vision_bytes = patches == 0 ? 0
+                                             : WeightBytes(plan, vision, PacksWeights(n, all_patches)) +
+                                                   rows(vision, all_patches) + patches * (8 * d + std::max(20 * d, 6 * m));
+  return std::max(prepare, std::min(largest.copied, kPiece) + std::max(text_bytes, vision_bytes));
 }
 
 std::map<std::string, LinearType> TypesOf(const QuantPlan& plan) {
@@ -72,11 +140,15 @@ DryRun PlanQuantize(const ModelReader& reader, const QuantPlan& plan, const Data
   DryRun run;
   run.output_bytes = PlannedBytes(reader, plan.layout, TypesOf(plan));
   run.free_disk_bytes = FreeDiskBytes(options.out_dir);
-  const double passes_text = plan.method == Method::kBalanced && plan.Quantizes(TensorPart::kText) ? 2 : 1;
-  const double passes_vision = plan.method == Method::kBalanced && plan.Quantizes(TensorPart::kVision) ? 2 : 1;
-  int64_t max_tokens = 0, max_patches = 0;
+  const double passes_text = Passes(plan, TensorPart::kText), passes_vision = Passes(plan, TensorPart::kVision);
+  Largest largest;
+  for (const LayoutTensor& tensor : PlannedTensors(reader, plan.layout, TypesOf(plan))) {
+    if (tensor.stored) largest.copied = std::max(largest.copied, LayoutBytes(tensor));
+  }
+  uint64_t program_bytes = PeakResidentBytes();
   if (!data.samples.empty()) {
     const PromptBuilder builder(reader.dir(), config, options.prompt);
+    program_bytes = PeakResidentBytes();
     Progress progress("dry run", "samples", data.samples.size());
     for (const Sample& sample : data.samples) {
       progress.Advance(1, sample.id);
@@ -86,8 +158,8 @@ DryRun PlanQuantize(const ModelReader& reader, const QuantPlan& plan, const Data
         run.n_pictures += static_cast<int64_t>(counted.images.size() + counted.videos.size());
         run.n_tokens += counted.n_tokens();
         run.n_patches += counted.n_patches();
-        max_tokens = std::max(max_tokens, counted.n_tokens());
-        max_patches = std::max(max_patches, counted.n_patches());
+        largest.tokens = std::max(largest.tokens, counted.n_tokens());
+        largest.patches = std::max(largest.patches, counted.n_patches());
         run.flops += passes_text * static_cast<double>(config.text.n_layers) *
                      TextLayerFlops(config.text, counted.n_tokens());
         if (counted.n_patches() > 0) {
@@ -106,9 +178,11 @@ DryRun PlanQuantize(const ModelReader& reader, const QuantPlan& plan, const Data
   run.spill_bytes = sizeof(float) * (2 * static_cast<uint64_t>(run.n_patches * config.vision.hidden) +
                                      2 * static_cast<uint64_t>(run.n_tokens * config.text.hidden) +
                                      2 * merged * features * static_cast<uint64_t>(config.text.hidden));
-  run.peak_bytes = PeakBytes(config, max_tokens, max_patches);
-  const double disk_seconds = static_cast<double>(run.output_bytes + reader.data_bytes()) / 500e6;
-  run.seconds = run.flops / MeasureFlops(options.calibration.precision) + disk_seconds;
+  run.peak_bytes = program_bytes + PeakBytes(config, plan, run, largest);
+  if (plan.method == Method::kBalanced) run.flops += kWeightFlops * static_cast<double>(QuantizedWeights(plan));
+  // Reading and writing go on beside the arithmetic.
+  const double disk_seconds = static_cast<double>(run.output_bytes) / kDiskBytesPerSecond;
+  run.seconds = std::max(run.flops / MeasureFlops(options.calibration.precision), disk_seconds);
   return run;
 }
 

@@ -167,6 +167,9 @@ void FolderWriter::WriteParameter(const LayoutTensor& planned, const QuantizedLi
   if (suffix == "weight_scale") return write(WeightScales(linear, planned));
   if (suffix == "weight_offset") return write(Tensor(planned.dtype, planned.shape));
   if (suffix == "deq_scale") return write(EncodeDeqScale(linear.deq, planned.dtype));
+  if (suffix == "input_scale" && !linear.input_vector.empty()) {
+    return write(FromFloats(linear.input_vector, planned.dtype, planned.shape));
+  }
   if (suffix == "input_scale") return write(Filled(planned, linear.input.scale));
   if (suffix == "input_offset" || suffix == "input_zero_point")
     return write(Filled(planned, linear.input.offset));
@@ -262,6 +265,11 @@ void FolderWriter::Commit() {
   }
   writer_->Commit();
   WriteFileAtomically(dir_ / kConfigName, ConfigText());
+}
+
+std::vector<LayoutTensor> PlannedTensors(const ModelReader& source, const FolderLayout& layout,
+                                         const std::map<std::string, LinearType>& types) {
+  return PlanTensors(source, layout, types);
 }
 
 uint64_t PlannedBytes(const ModelReader& source, const FolderLayout& layout,

@@ -90,6 +90,9 @@ class FolderWriter {
   std::unique_ptr<SafetensorsWriter> writer_;
 };
 
+// The tensors of the folder, without creating anything.
+std::vector<LayoutTensor> PlannedTensors(const ModelReader& source, const FolderLayout& layout,
+                                         const std::map<std::string, LinearType>& types);
 // What the folder would take on disk (tensor bytes), without creating anything.
 uint64_t PlannedBytes(const ModelReader& source, const FolderLayout& layout,
                       const std::map<std::string, LinearType>& types);

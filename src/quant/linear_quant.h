@@ -25,6 +25,7 @@ struct QuantizedLinear {
   std::vector<int8_t> codes;        // [out, in]
   std::vector<float> weight_scale;  // [out]
   ActivationParams input;           // static only
+  std::vector<float> input_vector;  // [in] or empty: scales by channel instead of input.scale (quant/vector_scales.h)
   std::vector<float> deq;           // [out], static only
   std::vector<int32_t> quant_bias;  // [out], static only
   std::vector<float> bias;          // [out] or empty: the linear's own bias

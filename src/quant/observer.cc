@@ -23,8 +23,8 @@ struct Extremes {
     low.fill(std::numeric_limits<float>::infinity());
     high.fill(-std::numeric_limits<float>::infinity());
   }
-  // channel_max[i] = max(channel_max[i], |values[i]|) on the way.
-  void Add(std::span<const float> values, float* channel_max) {
+  // Those of each channel on the way.
+  void Add(std::span<const float> values, float* channel_min, float* channel_max) {
     any = true;
     size_t c = 0;
     for (; c + kLanes <= values.size(); c += kLanes) {
@@ -32,14 +32,15 @@ struct Extremes {
         const float v = values[c + l];
         low[l] = v < low[l] ? v : low[l];
         high[l] = v > high[l] ? v : high[l];
-        const float size = std::abs(v);
-        channel_max[c + l] = size > channel_max[c + l] ? size : channel_max[c + l];
+        channel_min[c + l] = v < channel_min[c + l] ? v : channel_min[c + l];
+        channel_max[c + l] = v > channel_max[c + l] ? v : channel_max[c + l];
       }
     }
     for (; c < values.size(); ++c) {
       low[0] = std::min(low[0], values[c]);
       high[0] = std::max(high[0], values[c]);
-      channel_max[c] = std::max(channel_max[c], std::abs(values[c]));
+      channel_min[c] = std::min(channel_min[c], values[c]);
+      channel_max[c] = std::max(channel_max[c], values[c]);
     }
   }
   float Low() const { return *std::min_element(low.begin(), low.end()); }
@@ -54,7 +55,11 @@ std::string_view ModalityName(Modality modality) {
 
 SiteStatistics::SiteStatistics(int64_t in, int64_t max_rows)
     : in_(in), max_rows_(std::max<int64_t>(max_rows, 2)) {
-  for (PerModality& part : parts_) part.channel_max.assign(static_cast<size_t>(in), 0.0f);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (PerModality& part : parts_) {
+    part.channel_min.assign(static_cast<size_t>(in), kInfinity);
+    part.channel_max.assign(static_cast<size_t>(in), -kInfinity);
+  }
 }
 
 void SiteStatistics::Observe(std::span<const float> x, std::span<const Modality> modality) {
@@ -82,7 +87,7 @@ void SiteStatistics::AddExtremes(std::span<const float> x, std::span<const Modal
     for (size_t row = 0; row < modality.size(); ++row) {
       const auto m = static_cast<size_t>(modality[row]);
       extremes[m].Add({x.data() + row * in + begin, end - begin},
-                      parts_[m].channel_max.data() + begin);
+                      parts_[m].channel_min.data() + begin, parts_[m].channel_max.data() + begin);
     }
     const std::lock_guard lock(mutex);
     for (size_t m = 0; m < kModalities; ++m) {
@@ -94,6 +99,22 @@ void SiteStatistics::AddExtremes(std::span<const float> x, std::span<const Modal
       fresh[m] = false;
     }
   });
+}
+
+SiteStatistics SiteStatistics::DividedBy(std::span<const float> factor) const {
+  SiteStatistics result = *this;
+  const size_t in = static_cast<size_t>(in_);
+  for (PerModality& part : result.parts_) {
+    for (size_t i = 0; i < part.sample.rows.size(); ++i) part.sample.rows[i] /= factor[i % in];
+    if (part.tokens == 0) continue;
+    for (size_t c = 0; c < in; ++c) {
+      part.channel_min[c] /= factor[c];
+      part.channel_max[c] /= factor[c];
+    }
+    part.min = *std::min_element(part.channel_min.begin(), part.channel_min.end());
+    part.max = *std::max_element(part.channel_max.begin(), part.channel_max.end());
+  }
+  return result;
 }
 
 void SiteStatistics::Sample(PerModality& part, std::span<const float> row) {

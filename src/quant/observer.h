@@ -56,11 +56,13 @@ class SiteStatistics {
   struct PerModality {
     int64_t tokens = 0;
     float min = 0, max = 0;          // exact extremes; 0 while tokens == 0
-    std::vector<float> channel_max;  // [in], running max of |x_c|
+    std::vector<float> channel_min, channel_max;  // [in]; infinite while tokens == 0
     RowSample sample;
     int64_t stride = 1;
   };
   const PerModality& of(Modality modality) const { return parts_[static_cast<size_t>(modality)]; }
+  // The same of x[c] / factor[c]. Requires: factor [in], positive.
+  SiteStatistics DividedBy(std::span<const float> factor) const;
   int64_t in() const { return in_; }
   int64_t tokens() const { return parts_[0].tokens + parts_[1].tokens; }
 

@@ -30,8 +30,22 @@ TEST(SiteStatistics, CountsAndExtremesByModality) {
   EXPECT_EQ(text.max, 1);
   EXPECT_EQ(vision.min, -3);
   EXPECT_EQ(vision.max, 3);
-  EXPECT_EQ(vision.channel_max, (std::vector<float>{3, 3}));
+  EXPECT_EQ(vision.channel_min, (std::vector<float>{2, -3}));
+  EXPECT_EQ(vision.channel_max, (std::vector<float>{3, -2}));
   EXPECT_EQ(text.sample.rows, (std::vector<float>{1, -1}));
+}
+
+TEST(SiteStatistics, DividesEverythingByChannel) {
+  SiteStatistics site(2);
+  site.Observe(Rows(1, 3), std::vector<Modality>(3, Modality::kText));
+  const SiteStatistics halved = site.DividedBy(std::vector<float>{2, 0.5f});
+  const auto& text = halved.of(Modality::kText);
+  EXPECT_EQ(text.tokens, 3);
+  EXPECT_EQ(text.min, -6);
+  EXPECT_EQ(text.max, 1.5f);
+  EXPECT_EQ(text.channel_max, (std::vector<float>{1.5f, -2}));
+  EXPECT_EQ(text.sample.rows, (std::vector<float>{0.5f, -2, 1, -4, 1.5f, -6}));
+  EXPECT_EQ(halved.of(Modality::kVision).tokens, 0);
 }
 
 TEST(SiteStatistics, ExtremesOfPositiveDataDoNotIncludeZero) {

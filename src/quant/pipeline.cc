@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <future>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -314,9 +315,7 @@ class QuantizeRun {
     progress_->SkipTo(skipped);
   }
 
-  int PassesOf(TensorPart part, int64_t layer) const {
-    return plan_.method == Method::kBalanced && BlockQuantized(part, layer) ? 2 : 1;
-  }
+  double PassesOf(TensorPart part, int64_t layer) const { return BlockQuantized(part, layer) ? Passes(plan_, part) : 1; }
   double Flops(TensorPart part, int64_t layer) const {
     double flops = 0;
     for (size_t i = 0; i < store_.samples().size(); ++i) flops += SampleFlops(part, i);
@@ -330,10 +329,13 @@ class QuantizeRun {
   uint64_t SampleWork(TensorPart part, size_t sample) const {
     return static_cast<uint64_t>(std::llround(SampleFlops(part, sample) / work_unit_));
   }
+  uint64_t FirstPassWork(TensorPart part, uint64_t work) const {
+    return static_cast<uint64_t>(std::llround(FirstPassShare(plan_, part) * static_cast<double>(work)));
+  }
   uint64_t Work(TensorPart part, int64_t layer) const {
     uint64_t work = 0;
     for (size_t i = 0; i < store_.samples().size(); ++i) work += SampleWork(part, i);
-    return static_cast<uint64_t>(PassesOf(part, layer)) * work;
+    return BlockQuantized(part, layer) ? work + FirstPassWork(part, work) : work;
   }
 
   static std::string VisionStep(int64_t block) { return fmt::format("vision.block.{}", block); }
@@ -344,7 +346,7 @@ class QuantizeRun {
                  .linears = std::move(linears),
                  .n_samples = store_.samples().size(),
                  .n_float_twins = TwinCount(),
-                 .pack_weights = PacksWeights(part)};
+                 .pack_weights = KeepsPacked(part)};
     job.modality = [this, part](size_t sample, int64_t rows) {
       if (part == TensorPart::kText) return store_.samples()[sample].modality;
       return std::vector<Modality>(static_cast<size_t>(rows), Modality::kVision);
@@ -360,13 +362,12 @@ class QuantizeRun {
     for (const Linear* linear : linears) reader_.Drop(linear->module + ".weight");
   }
 
-  // Weights that rows of few tokens are multiplied with are packed once instead of for every sample.
-  bool PacksWeights(TensorPart part) const {
-    constexpr int64_t kManyRows = 512;  // packing on the way costs a few percent of such a product
-    int64_t rows = 0;
-    for (const auto& sample : store_.samples()) rows += part == TensorPart::kText ? sample.n_tokens() : sample.n_patches();
-    const auto n = static_cast<int64_t>(store_.samples().size());
-    return n > 1 && rows > 0 && rows < n * kManyRows;
+  bool KeepsPacked(TensorPart part) const {
+    uint64_t rows = 0;
+    for (const auto& s : store_.samples()) {
+      rows += static_cast<uint64_t>(part == TensorPart::kText ? s.n_tokens() : s.n_patches());
+    }
+    return PacksWeights(store_.samples().size(), rows);
   }
 
   void PrefetchNext(TensorPart part, int64_t layer) const {
@@ -386,8 +387,9 @@ class QuantizeRun {
     DropLinears(linears);
   }
 
-  void Worked(TensorPart part, size_t sample, const std::string& name) {
-    if (progress_) progress_->Advance(SampleWork(part, sample), name);
+  void Worked(TensorPart part, size_t sample, const std::string& name, bool first_pass) {
+    const uint64_t work = SampleWork(part, sample);
+    if (progress_) progress_->Advance(first_pass ? FirstPassWork(part, work) : work, name);
     StopIfInterrupted();
   }
 
@@ -421,7 +423,7 @@ class QuantizeRun {
       if (keep) store_.WriteVision(sample, index + 1, hidden);
       const bool wanted = keep || context.last_site == deepstack.fc1.site || context.last_site == deepstack.fc2.site;
       if (tap && wanted) RunMerger(sample, deepstack, hidden, 1 + *tap, context, keep);
-      Worked(TensorPart::kVision, sample, name);
+      Worked(TensorPart::kVision, sample, name, !keep);
     };
     Step(VisionStep(index), job);
   }
@@ -540,7 +542,7 @@ class QuantizeRun {
         AddDeepstack(sample, index, &hidden);
         store_.WriteText(sample, index + 1, hidden);
       }
-      Worked(TensorPart::kText, sample, name);
+      Worked(TensorPart::kText, sample, name, !keep);
     };
     Step(TextStep(index), job);
   }
@@ -549,17 +551,33 @@ class QuantizeRun {
 
   // Dynamic linears only: the weights alone decide, each linear is loaded, rounded, written.
   void QuantizeWithoutData() {
-    Progress progress("quantize", "linears", plan_.linears.size());
+    constexpr uint64_t kSavedWeights = 256u << 20;  // a portion: what an interruption may cost
+    uint64_t total = 0, unsaved = 0;
+    for (const PlanLinear& planned : plan_.linears) total += BytesToRound(planned);
+    ByteProgress progress("quantize", total);
+    BlockReport portion;
     for (const PlanLinear& planned : plan_.linears) {
-      progress.Advance(1, planned.spec.module);
-      if (planned.type == LinearType::kFloat || Done(planned.spec.module)) continue;
+      const uint64_t bytes = BytesToRound(planned);
+      if (bytes == 0) continue;
       StopIfInterrupted();
       Linear linear = LoadLinear(reader_, planned.spec);
-      const BlockReport block =
-          calibrator_.QuantizeWithoutData(MakeJob(planned.spec.module, {&linear}, planned.spec.part));
-      MarkDone(planned.spec.module, block);
+      BlockReport report = calibrator_.QuantizeWithoutData(MakeJob(planned.spec.module, {&linear}, planned.spec.part));
+      std::move(report.linears.begin(), report.linears.end(), std::back_inserter(portion.linears));
       DropLinears({&linear});
+      progress.Advance(bytes, planned.spec.module);
+      unsaved += bytes;
+      if (unsaved >= kSavedWeights) {
+        MarkDone("rounded up to " + planned.spec.module, std::exchange(portion, {}));
+        unsaved = 0;
+      }
     }
+    if (unsaved > 0) MarkDone("rounded", portion);
+  }
+
+  // Codes of a linear that is not in the output yet.
+  uint64_t BytesToRound(const PlanLinear& linear) const {
+    if (linear.type == LinearType::kFloat || writer_->IsWritten(linear.spec.module + ".weight")) return 0;
+    return static_cast<uint64_t>(linear.spec.out * linear.spec.in);
   }
 
   void CopyFloats() {

@@ -19,6 +19,7 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "base/thread_pool.h"
+#include "model/linear.h"
 
 namespace ingot {
 namespace {
@@ -45,8 +46,11 @@ class PipelineTest : public testing::Test {
   QuantReport Run(const std::string& out, Target target, Method method = Method::kBalanced,
                   V0ActMethod act_method = V0ActMethod::kHistogram) {
     const ModelReader reader(model_);
-    const QuantPlan plan = MakeDefaultPlan(reader.config(), DefaultLayout(target, reader.config()), method);
+    FolderLayout layout = DefaultLayout(target, reader.config());
+    layout.options.vector_scales = vector_scales_;
+    const QuantPlan plan = MakeDefaultPlan(reader.config(), layout, method);
     QuantizeOptions options{.out_dir = dir_ / out};
+    options.calibration.precision = precision_;
     options.report_in_folder = target != Target::kAscendV0;
     options.calibration.act_method = act_method;
     return RunQuantize(reader, plan, LoadDataset(dir_ / "pictures"), options);
@@ -65,6 +69,8 @@ class PipelineTest : public testing::Test {
 
   fs::path model_ = INGOT_TEST_DATA "/models/mini-qwen3-vl-untied";
   fs::path dir_;
+  bool vector_scales_ = false;
+  Precision precision_ = Precision::kF32;
 };
 
 TEST_F(PipelineTest, EveryTargetGivesAFolderOfItsFormat) {
@@ -96,11 +102,38 @@ TEST_F(PipelineTest, ReportMeasuresEveryQuantizedLinear) {
 }
 
 TEST_F(PipelineTest, SameBytesForAnyThreadCount) {
-  SetNumThreads(1);
-  Run("one", Target::kAscend);
-  SetNumThreads(3);
-  Run("three", Target::kAscend);
-  ExpectEqual("one", "three");
+  for (const Precision precision : {Precision::kF32, Precision::kBF16}) {
+    precision_ = precision;
+    const std::string name = precision == Precision::kF32 ? "f32_" : "bf16_";
+    SetNumThreads(1);
+    Run(name + "one", Target::kAscend);
+    SetNumThreads(3);
+    Run(name + "three", Target::kAscend);
+    ExpectEqual(name + "one", name + "three");
+  }
+}
+
+double MeanSqnr(const QuantReport& report) {
+  double sum = 0;
+  int count = 0;
+  for (const auto& linear : report.linears) {
+    if (!linear.quality) continue;
+    for (const auto& sqnr : linear.quality->sqnr_db) sum += *sqnr, ++count;
+  }
+  return sum / count;
+}
+
+// Scales by channel help where they are taken, and the folder is one that loads with vectors.
+TEST_F(PipelineTest, VectorScales) {
+  const double plain = MeanSqnr(Run("plain", Target::kGoldenStick310));
+  vector_scales_ = true;
+  EXPECT_GT(MeanSqnr(Run("vector", Target::kGoldenStick310)), plain);
+  const ModelReader reader(dir_ / "vector");
+  int vectors = 0;
+  for (const LinearSpec& spec : LinearTable(reader.config())) {
+    if (reader.Has(spec.module + ".input_scale")) vectors += LoadLinear(reader, spec).exec == LinearExec::kStaticVector;
+  }
+  EXPECT_GT(vectors, 0);
 }
 
 // Signals after ever longer times: each run goes on where the one before stopped, the last one finishes.

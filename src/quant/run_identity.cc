@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::json;
 
 // Raised whenever the bytes that a run writes, or the layout of its spill files, change.
-constexpr int kRunVersion = 1;
+constexpr int kRunVersion = 2;
 
 Json FileIdentity(const std::filesystem::path& path) {
   struct stat status {};

@@ -12,6 +12,14 @@ else
   head -n 20 diff.txt
 fi
 
+# The list of what is inside the binary follows the lock files.
+if command -v jq >/dev/null && { command -v cargo || [ -x ~/.cargo/bin/cargo ]; } >/dev/null; then
+  if bash "$root/scripts/third_party" --check >third_party.txt 2>&1; then Pass; else
+    Fail "THIRD_PARTY.md is old; run: scripts/third_party"
+    tail -n 20 third_party.txt
+  fi
+fi
+
 # Links between the pages lead somewhere.
 while IFS=: read -r page link; do
   target=${link%%#*}

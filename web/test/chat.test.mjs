@@ -154,16 +154,21 @@ describe("answers", () => {
           page.evaluate(
             () => document.documentElement.scrollHeight - window.innerHeight - window.scrollY,
           );
+        // The answer grows between two frames: the end may be out of view for a moment.
+        const atEnd = () =>
+          page.waitForFunction(
+            () => document.documentElement.scrollHeight - window.innerHeight - window.scrollY < 60,
+          );
         await ask(page, "#long");
         await page.getByText("Paragraph 20 of").waitFor();
-        assert.ok((await rest()) < 60, "follows");
+        await atEnd();
         await page.mouse.move(300, 200);
         await page.mouse.wheel(0, -600);
         await page.getByText("Paragraph 60 of").waitFor();
         assert.ok((await rest()) > 300, "stays where somebody reads");
         await page.getByRole("button", { name: "To the latest answer" }).click();
         await settled(page);
-        assert.ok((await rest()) < 60, "goes back to the end");
+        await atEnd();
       },
     ));
 });

@@ -26,6 +26,6 @@ endif()
 execute_process(COMMAND ${CARGO} build --release --locked --offline --target-dir ${TARGET_DIR} ${target_option}
                 WORKING_DIRECTORY ${CRATE} RESULT_VARIABLE failed)
 if(failed)
-  message(FATAL_ERROR "cargo build failed in ${CRATE}. Rust 1.85 or newer is needed.")
+  message(FATAL_ERROR "cargo build failed in ${CRATE}. Rust 1.87 or newer is needed.")
 endif()
 file(TOUCH ${output})  # cargo leaves it alone when nothing changed; the build would ask again each time

@@ -156,6 +156,12 @@ ChatTemplate::ChatTemplate(std::string name, std::string source, const Tokenizer
       source_(std::move(source)),
       handle_(Compile(name_, source_, tokenizer)) {}
 
+ChatTemplate::ChatTemplate(std::string name, std::string source, const Tokenizer& tokenizer,
+                           const ChatTemplate& like)
+    : ChatTemplate(std::move(name), std::move(source), tokenizer) {
+  special_tokens_json_ = like.special_tokens_json_;
+}
+
 ChatTemplate::Handle ChatTemplate::Compile(const std::string& name, const std::string& source,
                                            const Tokenizer& tokenizer) {
   if (source.size() > kMaxTemplateBytes) {
@@ -172,7 +178,8 @@ ChatTemplate::Handle ChatTemplate::Compile(const std::string& name, const std::s
 
 RenderResult ChatTemplate::Render(std::string_view messages_json,
                                   const RenderOptions& options) const {
-  const size_t total = messages_json.size() + options.tools_json.size() + options.extra_json.size();
+  const size_t total = messages_json.size() + options.tools_json.size() +
+                       options.extra_json.size() + options.documents_json.size();
   if (total > kMaxMessagesBytes) {
     throw UserError("the conversation has {}, more than the limit of {}. Shorten it",
                     HumanBytes(total), HumanBytes(kMaxMessagesBytes));
@@ -184,7 +191,8 @@ RenderResult ChatTemplate::Render(std::string_view messages_json,
   const bool tools = !options.tools_json.empty();
   add("messages", messages_json, false);
   add("tools", tools ? std::string_view(options.tools_json) : "null", false);
-  add("documents", "null", true);
+  const bool documents = !options.documents_json.empty();
+  add("documents", documents ? std::string_view(options.documents_json) : "null", !documents);
   add("add_generation_prompt", options.add_generation_prompt ? "true" : "false", true);
   if (options.add_vision_id) add("add_vision_id", "true", true);
   if (!options.extra_json.empty()) add("", options.extra_json, false);

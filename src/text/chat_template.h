@@ -29,6 +29,7 @@ struct RenderOptions {
   bool add_vision_id = false;  // "Picture 1: " before each picture
   std::string tools_json;      // "" or a JSON array of tool definitions
   std::string extra_json;  // "" or a JSON object of more template variables (chat_template_kwargs)
+  std::string documents_json;  // "" or a JSON array of documents, for templates that know them
   bool protect =
       true;  // false: control tokens spelled in the conversation count, as in the reference
 };
@@ -52,6 +53,9 @@ class ChatTemplate {
   ChatTemplate(const std::filesystem::path& dir, const Tokenizer& tokenizer);
   // From template text; `name` stands in messages.
   ChatTemplate(std::string name, std::string source, const Tokenizer& tokenizer);
+  // The same with the special tokens (bos_token, ...) that `like` has.
+  ChatTemplate(std::string name, std::string source, const Tokenizer& tokenizer,
+               const ChatTemplate& like);
 
   // `messages_json` is a JSON array of messages: {"role", "content": string or list of parts, ...}.
   // Errors: UserError when it is no such array, when the template refuses it (raise_exception, null

@@ -73,6 +73,7 @@ class Tokenizer {
 
  private:
   friend class ChatTemplate;
+  friend class GrammarCompiler;
   // `untrusted`: begin and end offsets of the parts in which no control token counts.
   std::vector<int32_t> EncodeRanges(std::string_view text,
                                     std::span<const uint64_t> untrusted) const;

@@ -13,6 +13,8 @@ extern "C" {
 
 typedef struct IngotTokenizer IngotTokenizer;
 typedef struct IngotTemplate IngotTemplate;
+typedef struct IngotGrammars IngotGrammars;
+typedef struct IngotMatcher IngotMatcher;
 
 enum { kIngotBytes = 0, kIngotIds = 1, kIngotRanges = 2, kIngotError = 3 };
 
@@ -56,6 +58,22 @@ void ingot_template_free(IngotTemplate* handle);
 /* Sends the text, then the ranges in which no control token counts. */
 int32_t ingot_template_render(const IngotTemplate* handle, const IngotVariable* variables, size_t n_variables,
                               int32_t protect, IngotOutput out);
+
+enum { kIngotJsonSchema = 0, kIngotRegex = 1, kIngotLark = 2 };
+
+/* Compiles grammars for one tokenizer, whose tokens are copied. `vocab`: bits of a mask; `ends`: tokens that end an answer. */
+int32_t ingot_grammars_new(const IngotTokenizer* tokenizer, size_t vocab, const uint32_t* ends, size_t n_ends,
+                           IngotGrammars** handle, IngotOutput out);
+void ingot_grammars_free(IngotGrammars* handle);
+/* A matcher is used by one thread at a time, which may change. */
+int32_t ingot_matcher_new(const IngotGrammars* grammars, int32_t kind, IngotText text, uint64_t limit_ms,
+                          IngotMatcher** handle, IngotOutput out);
+int32_t ingot_matcher_clone(const IngotMatcher* from, IngotMatcher** handle, IngotOutput out);
+void ingot_matcher_free(IngotMatcher* handle);
+/* Bit i % 32 of word i / 32: token i may come next. */
+int32_t ingot_matcher_mask(IngotMatcher* handle, uint32_t* words, size_t n_words, IngotOutput out);
+int32_t ingot_matcher_accept(IngotMatcher* handle, uint32_t token, IngotOutput out);
+int32_t ingot_matcher_stopped(const IngotMatcher* handle);
 
 #ifdef __cplusplus
 }

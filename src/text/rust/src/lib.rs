@@ -3,6 +3,7 @@
 //! lasts, so neither side frees what the other allocated. Panics end here as an internal error.
 
 mod fail;
+mod grammar;
 mod guard;
 mod json;
 mod python;
@@ -13,9 +14,12 @@ mod tokenizer;
 use std::ffi::c_void;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use fail::{Fail, FailKind};
+use grammar::{Grammars, Kind};
 use json::Json;
+use llguidance::Matcher;
 use template::{Template, Variable};
 use tokenizer::Tokenizer;
 
@@ -301,4 +305,118 @@ fn check_messages(variables: &[Variable], protect: bool) -> Result<(), Fail> {
         }
     }
     Ok(())
+}
+
+/// # Safety
+/// `tokenizer` is alive (its tokens are copied), `ends` points to n_ends ids; `handle` receives an owned pointer on success.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ingot_grammars_new(
+    tokenizer: *const Tokenizer,
+    vocab: usize,
+    ends: *const u32,
+    n_ends: usize,
+    handle: *mut *mut Grammars,
+    out: Output,
+) -> i32 {
+    guarded(out, || {
+        let ends =
+            if n_ends == 0 { &[] } else { unsafe { std::slice::from_raw_parts(ends, n_ends) } };
+        let grammars = Grammars::new(unsafe { &*tokenizer }, vocab, ends)?;
+        unsafe { *handle = Box::into_raw(Box::new(grammars)) };
+        Ok(())
+    })
+}
+
+/// # Safety
+/// `handle` came from ingot_grammars_new and is not used afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ingot_grammars_free(handle: *mut Grammars) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(handle) })));
+}
+
+/// # Safety
+/// `grammars` is alive, `text` valid; `handle` receives an owned pointer on success.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ingot_matcher_new(
+    grammars: *const Grammars,
+    kind: i32,
+    text: Text,
+    limit_ms: u64,
+    handle: *mut *mut Matcher,
+    out: Output,
+) -> i32 {
+    guarded(out, || {
+        let text = unsafe { text.str("the grammar")? };
+        let limit = Duration::from_millis(limit_ms);
+        let matcher = unsafe { &*grammars }.compile(Kind::of(kind)?, text, limit)?;
+        unsafe { *handle = Box::into_raw(Box::new(matcher)) };
+        Ok(())
+    })
+}
+
+/// # Safety
+/// `from` is alive and not in use; `handle` receives an owned pointer on success.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ingot_matcher_clone(
+    from: *const Matcher,
+    handle: *mut *mut Matcher,
+    out: Output,
+) -> i32 {
+    guarded(out, || {
+        let copy = unsafe { &*from }.deep_clone();
+        unsafe { *handle = Box::into_raw(Box::new(copy)) };
+        Ok(())
+    })
+}
+
+/// # Safety
+/// `handle` came from ingot_matcher_new or _clone and is not used afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ingot_matcher_free(handle: *mut Matcher) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(handle) })));
+}
+
+/// # Safety
+/// `handle` is alive and used by no other thread; `words` points to n_words words, which receive one bit per token.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ingot_matcher_mask(
+    handle: *mut Matcher,
+    words: *mut u32,
+    n_words: usize,
+    out: Output,
+) -> i32 {
+    guarded(out, || {
+        let mask = unsafe { &mut *handle }
+            .compute_mask_or_eos()
+            .map_err(|e| Fail::user(format!("the grammar cannot go on: {e}")))?;
+        let target = unsafe { std::slice::from_raw_parts_mut(words, n_words) };
+        let source = mask.as_slice();
+        for (at, word) in target.iter_mut().enumerate() {
+            *word = source.get(at).copied().unwrap_or(0);
+        }
+        Ok(())
+    })
+}
+
+/// # Safety
+/// `handle` is alive and used by no other thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ingot_matcher_accept(
+    handle: *mut Matcher,
+    token: u32,
+    out: Output,
+) -> i32 {
+    guarded(out, || {
+        unsafe { &mut *handle }
+            .consume_token(token)
+            .map_err(|e| Fail::user(format!("the grammar does not allow token {token}: {e}")))
+    })
+}
+
+/// # Safety
+/// `handle` is alive and used by no other thread. 1: the grammar is complete and nothing can follow.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ingot_matcher_stopped(handle: *const Matcher) -> i32 {
+    let stopped = catch_unwind(AssertUnwindSafe(|| unsafe { &*handle }.is_stopped()));
+    i32::from(stopped.unwrap_or(true))
 }

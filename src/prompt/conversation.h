@@ -15,6 +15,8 @@ namespace ingot {
 // one per frame.
 struct SampledFrames {
   std::vector<std::filesystem::path> frames;  // picture files in time order
+  // The encoded pictures when they are not on disk; then `frames` has their names for messages.
+  std::vector<std::shared_ptr<const std::string>> bytes;
   std::vector<int64_t> indices;
   double fps = 0;            // of the original video
   int64_t total_frames = 0;  // of the original video; 0: the last index + 1

@@ -19,7 +19,7 @@ constexpr std::array<int8_t, 256> MakeTable() {
 
 }  // namespace
 
-bool DecodeBase64(std::string_view text, std::string* bytes) {
+bool DecodeBase64(std::string_view text, std::string* bytes, bool strict) {
   static constexpr std::array<int8_t, 256> kTable = MakeTable();
   bytes->clear();
   bytes->reserve(text.size() / 4 * 3 + 3);
@@ -27,7 +27,7 @@ bool DecodeBase64(std::string_view text, std::string* bytes) {
   int n_bits = 0;
   size_t n_digits = 0, n_padding = 0;
   for (const char c : text) {
-    if (c == '\n' || c == '\r' || c == ' ' || c == '\t') continue;
+    if (!strict && (c == '\n' || c == '\r' || c == ' ' || c == '\t')) continue;
     if (c == '=') {
       ++n_padding;
       continue;
@@ -44,15 +44,16 @@ bool DecodeBase64(std::string_view text, std::string* bytes) {
   }
   // Left-over bits must be zero, and a single digit encodes nothing.
   if (n_digits % 4 == 1 || (bits & ((1u << n_bits) - 1)) != 0) return false;
-  return n_padding == 0 || (n_padding <= 2 && (n_digits + n_padding) % 4 == 0);
+  if (n_padding == 0) return !strict || n_digits % 4 == 0;
+  return n_padding <= 2 && (n_digits + n_padding) % 4 == 0;
 }
 
-bool DecodeDataUrl(std::string_view url, std::string* bytes) {
+bool DecodeDataUrl(std::string_view url, std::string* bytes, bool strict) {
   constexpr std::string_view kScheme = "data:", kMarker = ";base64";
   if (!url.starts_with(kScheme)) return false;
   const size_t comma = url.find(',');
   if (comma == std::string_view::npos || !url.substr(0, comma).ends_with(kMarker)) return false;
-  return DecodeBase64(url.substr(comma + 1), bytes);
+  return DecodeBase64(url.substr(comma + 1), bytes, strict);
 }
 
 }  // namespace ingot

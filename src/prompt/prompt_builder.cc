@@ -90,7 +90,8 @@ class VisionReader {
   void Count(int64_t tokens, const std::string& name) {
     n_tokens_ += tokens;
     if (n_tokens_ > options_.limits.max_tokens) {
-      throw UserError(
+      throw PromptTooLong(
+          n_tokens_,
           "{}: with this one the pictures take {} tokens, more than the {} of a whole prompt. Use "
           "fewer or "
           "smaller pictures, a smaller pixel limit, or a larger token limit",
@@ -109,9 +110,13 @@ class VisionReader {
   }
 
   VideoSampling Sampling() const {
-    return {.rule = IsQwen3(config_) ? VideoRule::kQwen3 : VideoRule::kQwen2,
-            .fps = options_.video_fps,
-            .num_frames = {}};
+    VideoSampling sampling{.rule = IsQwen3(config_) ? VideoRule::kQwen3 : VideoRule::kQwen2,
+                           .fps = options_.video_fps,
+                           .num_frames = {}};
+    if (options_.max_video_frames > 0) {
+      sampling.max_frames = std::min(sampling.max_frames, options_.max_video_frames);
+    }
+    return sampling;
   }
 
   void ReadVideo(const Part& part) {
@@ -127,6 +132,7 @@ class VisionReader {
     }
     VideoOptions video_options;
     video_options.frame = options_.decode;
+    video_options.timeout_seconds = options_.video_timeout_seconds;
     Video video = LoadVideo(part.path, Sampling(), *video_params_, video_options);
     AddVideo(std::move(video.patches), std::move(video.seconds), video.second_per_grid,
              part.path.string());
@@ -135,7 +141,9 @@ class VisionReader {
   void ReadSampled(const SampledFrames& sampled) {
     const PreprocessParams& params = *video_params_;
     const auto n_frames = static_cast<int64_t>(sampled.frames.size());
-    if (n_frames == 0 || sampled.indices.size() != sampled.frames.size() || !(sampled.fps > 0)) {
+    const bool bytes_fit = sampled.bytes.empty() || sampled.bytes.size() == sampled.frames.size();
+    if (n_frames == 0 || !bytes_fit || sampled.indices.size() != sampled.frames.size() ||
+        !(sampled.fps > 0)) {
       throw UserError(
           "a video of given frames needs one index per frame and a positive frame rate; it has {} "
           "frames, {} "
@@ -144,8 +152,12 @@ class VisionReader {
     }
     std::vector<Image> frames;
     ImageSize source, target;
-    for (const std::filesystem::path& path : sampled.frames) {
-      const Image frame = LoadImage(path, options_.decode);
+    for (size_t i = 0; i < sampled.frames.size(); ++i) {
+      const std::filesystem::path& path = sampled.frames[i];
+      const Image frame = sampled.bytes.empty()
+                              ? LoadImage(path, options_.decode)
+                              : DecodeImage(Bytes(*sampled.bytes[i]), options_.decode,
+                                            path.string());
       if (frames.empty()) {
         source = {frame.height, frame.width};
         target = IsQwen3(config_) ? SmartResizeVideo(n_frames, frame.height, frame.width, params)
@@ -244,13 +256,86 @@ PromptBuilder::PromptBuilder(const std::filesystem::path& model_dir, const Model
   vision_end_ = Spelling(tokenizer_, config.vision_end_token, "vision_end_token_id", model_dir);
 }
 
+namespace {
+
+std::string_view Strip(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r\n\f\v";
+  const size_t begin = text.find_first_not_of(kBlank);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
+}
+
+// The last text of the last turn.
+const std::string& FinalText(const Conversation& conversation) {
+  if (!conversation.empty()) {
+    const std::vector<Part>& parts = conversation.back().parts;
+    for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
+      if (part->kind == Part::Kind::kText) return part->text;
+    }
+  }
+  throw UserError("the final message has no text to go on with");
+}
+
+// Cuts what the template put behind the final message. Source: huggingface/transformers:
+// src/transformers/utils/chat_template_utils.py (render_jinja_template, continue_final_message).
+void CutAfterFinalMessage(const Conversation& conversation, RenderResult* rendered) {
+  const std::string_view text = FinalText(conversation);
+  const std::string_view stripped = Strip(text);
+  const size_t at = stripped.empty() ? std::string::npos : rendered->text.rfind(stripped);
+  if (at == std::string::npos) {
+    throw UserError(
+        "the final message cannot be continued: its text is not in the rendered prompt as it is");
+  }
+  const std::string_view from_start = text.substr(static_cast<size_t>(stripped.data() - text.data()));
+  const bool keeps_blanks = rendered->text.compare(at, from_start.size(), from_start) == 0;
+  size_t left = at + (keeps_blanks ? from_start.size() : stripped.size());
+  rendered->text.resize(left);
+  std::vector<TextSegment> segments;
+  for (TextSegment& segment : rendered->segments) {
+    if (left == 0) break;
+    if (segment.text.size() > left) segment.text.resize(left);
+    left -= segment.text.size();
+    segments.push_back(std::move(segment));
+  }
+  rendered->segments = std::move(segments);
+}
+
+}  // namespace
+
+RenderResult PromptBuilder::Render(const Conversation& conversation,
+                                   const PromptOptions& options) const {
+  const ChatTemplate& chat =
+      options.chat_template != nullptr ? *options.chat_template : chat_template_;
+  RenderResult rendered = chat.Render(MessagesJson(conversation), options.render);
+  if (options.continue_final_message) CutAfterFinalMessage(conversation, &rendered);
+  return rendered;
+}
+
+std::vector<int32_t> PromptBuilder::RenderedIds(const Conversation& conversation,
+                                                const PromptOptions& options) const {
+  return tokenizer_.Encode(Render(conversation, options).segments);
+}
+
+PreparedPrompt PromptBuilder::FromIds(std::vector<int32_t> ids,
+                                      const PromptOptions& options) const {
+  PreparedPrompt prompt;
+  prompt.ids = std::move(ids);
+  prompt.kinds = KindsOf(prompt.ids, config_);
+  CheckCounts(prompt, config_);
+  if (prompt.n_tokens() > options.limits.max_tokens) {
+    throw PromptTooLong(prompt.n_tokens(), "the prompt has {} tokens, more than the limit of {}",
+                        prompt.n_tokens(), options.limits.max_tokens);
+  }
+  return prompt;
+}
+
 PreparedPrompt PromptBuilder::Build(const Conversation& conversation) const {
   return Build(conversation, options_);
 }
 
 PreparedPrompt PromptBuilder::Build(const Conversation& conversation,
                                     const PromptOptions& options) const {
-  RenderResult rendered = chat_template_.Render(MessagesJson(conversation), options.render);
+  RenderResult rendered = Render(conversation, options);
   VisionReader vision(config_, options, image_params_, video_params_ ? &*video_params_ : nullptr,
                       dir_);
   for (const Message& message : conversation) {
@@ -283,7 +368,8 @@ PreparedPrompt PromptBuilder::Build(const Conversation& conversation,
   prompt.text = std::move(rendered.text);
   CheckCounts(prompt, config_);
   if (prompt.n_tokens() > options.limits.max_tokens) {
-    throw UserError(
+    throw PromptTooLong(
+        prompt.n_tokens(),
         "the prompt has {} tokens ({} of them for pictures), more than the limit of {}. Shorten "
         "the text, use "
         "fewer or smaller pictures, or raise the limit",

@@ -10,8 +10,10 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "checkpoint/config.h"
 #include "prompt/conversation.h"
 #include "text/chat_template.h"
@@ -50,6 +52,14 @@ struct PreparedPrompt {
   int64_t n_tokens() const { return static_cast<int64_t>(ids.size()); }
 };
 
+// The expanded prompt has more than max_tokens tokens (at least n_tokens; pictures count first).
+struct PromptTooLong : UserError {
+  template <typename... Args>
+  PromptTooLong(int64_t tokens, fmt::format_string<Args...> format, Args&&... args)
+      : UserError(format, std::forward<Args>(args)...), n_tokens(tokens) {}
+  int64_t n_tokens;
+};
+
 struct PromptLimits {
   int64_t max_tokens = 32768;              // of the expanded prompt
   int64_t max_pictures = 64;               // pictures and videos of one prompt
@@ -61,6 +71,13 @@ struct PromptOptions {
   PromptLimits limits;
   RenderOptions render;
   double video_fps = 2.0;  // frames a second taken from a video file
+  int64_t max_video_frames = 0;  // taken from a video file; 0: as many as the model's rule allows
+  double video_timeout_seconds = 300;
+  // In place of the folder's template (--chat-template, a request's own); outlives the call.
+  const ChatTemplate* chat_template = nullptr;
+  // The last turn stays open, so that the model goes on with it instead of answering. Goes with
+  // render.add_generation_prompt = false.
+  bool continue_final_message = false;
   DecodeOptions decode;    // how pictures are read: alpha policy, orientation, limits
 };
 
@@ -78,11 +95,21 @@ class PromptBuilder {
   PreparedPrompt Build(const Conversation& conversation) const;
   PreparedPrompt Build(const Conversation& conversation, const PromptOptions& options) const;
 
+  // A prompt of given ids, without pictures. Errors: UserError when there are too many of them, or
+  // one is a placeholder of a picture.
+  PreparedPrompt FromIds(std::vector<int32_t> ids, const PromptOptions& options) const;
+
+  // The ids of the rendered conversation with one placeholder per picture: nothing is opened.
+  std::vector<int32_t> RenderedIds(const Conversation& conversation,
+                                   const PromptOptions& options) const;
+
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const ChatTemplate& chat_template() const { return chat_template_; }
   const PromptOptions& options() const { return options_; }
+  const ModelConfig& config() const { return config_; }
 
  private:
+  RenderResult Render(const Conversation& conversation, const PromptOptions& options) const;
   ModelConfig config_;
   PromptOptions options_;
   Tokenizer tokenizer_;

@@ -2,6 +2,7 @@
 #include "quant/cost.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 namespace ingot {
@@ -51,6 +52,39 @@ double Passes(const QuantPlan& plan, TensorPart part) { return 1 + FirstPassShar
 bool PacksWeights(uint64_t n_samples, uint64_t n_rows) {
   constexpr uint64_t kManyRows = 512;  // packing on the way costs a few percent of such a product
   return n_samples > 1 && n_rows > 0 && n_rows < n_samples * kManyRows;
+}
+
+WorkMeter::WorkMeter(const ModelConfig& config, const QuantPlan& plan, const std::vector<CalibrationSample>& samples)
+    : config_(config), plan_(plan), samples_(samples) {
+  double flops = 0;
+  for (const CalibrationSample& sample : samples_) {
+    flops += static_cast<double>(config.vision.depth) * Flops(TensorPart::kVision, sample) +
+             static_cast<double>(config.text.n_layers) * Flops(TensorPart::kText, sample);
+  }
+  constexpr double kLargeRun = 1e13;
+  if (flops > kLargeRun) unit_ = 1e9;
+}
+
+double WorkMeter::Flops(TensorPart part, const CalibrationSample& sample) const {
+  return part == TensorPart::kText ? TextLayerFlops(config_.text, sample.n_tokens())
+                                   : VisionBlockFlops(config_.vision, sample.n_patches());
+}
+
+uint64_t WorkMeter::Pass(TensorPart part, const CalibrationSample& sample, bool first) const {
+  const double share = first ? FirstPassShare(plan_, part) : 1.0;
+  return static_cast<uint64_t>(std::llround(share * Flops(part, sample) / unit_));
+}
+
+uint64_t WorkMeter::Block(TensorPart part, int64_t layer) const {
+  const bool twice = plan_.method == Method::kBalanced &&
+                     std::any_of(plan_.linears.begin(), plan_.linears.end(), [&](const PlanLinear& l) {
+                       return l.spec.part == part && l.spec.layer == layer && l.type != LinearType::kFloat;
+                     });
+  uint64_t work = 0;
+  for (const CalibrationSample& sample : samples_) {
+    work += Pass(part, sample, false) + (twice ? Pass(part, sample, true) : 0);
+  }
+  return work;
 }
 
 }  // namespace ingot

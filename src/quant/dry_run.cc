@@ -84,11 +84,11 @@ BlockWeights WeightsOf(const QuantPlan& plan, TensorPart part) {
   return most;
 }
 
-// What stays of the weights of one block: its mapped pages, the codes, the codes once more while they are made, and with
-// packed weights both kinds again. V0 holds half-precision copies, and float32 ones of a linear at a time.
+// What stays of the weights of one block: its mapped pages, the codes, those of a linear once more while they are made and
+// written, and with packed weights both kinds again. V0 holds half-precision copies, and float32 ones of a linear at a time.
 uint64_t WeightBytes(const QuantPlan& plan, const BlockWeights& block, bool packed) {
   if (plan.method == Method::kV0) return 2 * block.all + 2 * block.quantized + 5 * block.largest;
-  const uint64_t codes = block.quantized > 0 ? block.quantized + 2 * block.largest : 0;
+  const uint64_t codes = block.quantized > 0 ? block.quantized + 3 * block.largest : 0;
   return 2 * block.all + codes + (packed ? 2 * block.all - block.quantized : 0);
 }
 

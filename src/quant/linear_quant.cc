@@ -165,6 +165,17 @@ Power RowPower(std::span<const float> row, const int8_t* codes, float scale) {
   return power;
 }
 
+// At most `max_rows` of the rows, evenly spread.
+RowSample Thinned(const RowSample& sample, int64_t in, int64_t max_rows) {
+  RowSample thin;
+  thin.n_rows = std::min(sample.n_rows, max_rows);
+  for (int64_t i = 0; i < thin.n_rows; ++i) {
+    const auto row = sample.rows.begin() + i * sample.n_rows / thin.n_rows * in;
+    thin.rows.insert(thin.rows.end(), row, row + in);
+  }
+  return thin;
+}
+
 double WeightSqnr(const TensorView& weight, const QuantizedLinear& linear) {
   std::vector<Power> by_row(static_cast<size_t>(linear.out));
   ParallelFor(by_row.size(), 8, [&](size_t begin, size_t end) {
@@ -304,7 +315,7 @@ LinearQuality MeasureLinear(const TensorView& weight, const QuantizedLinear& lin
   quality.weight_sqnr_db = WeightSqnr(weight, linear);
   const OutputError error(weight, linear, options.max_outputs);
   for (size_t m = 0; m < kModalities; ++m) {
-    const RowSample& sample = site.of(static_cast<Modality>(m)).sample;
+    const RowSample sample = Thinned(site.of(static_cast<Modality>(m)).sample, linear.in, options.max_rows);
     if (sample.n_rows == 0) continue;
     std::vector<float> rows(sample.rows.size());
     if (linear.type == LinearType::kStatic) {

@@ -66,6 +66,7 @@ struct LinearQuality {
 };
 struct QualityOptions {
   int64_t max_outputs = 512;  // outputs measured, evenly spread over the rows of W
+  int64_t max_rows = 128;     // inputs of each modality
 };
 LinearQuality MeasureLinear(const TensorView& weight, const QuantizedLinear& linear,
                             const SiteStatistics& site, const QualityOptions& options = {});

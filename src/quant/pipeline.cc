@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -22,6 +23,7 @@
 #include "quant/folder_writer.h"
 #include "quant/journal.h"
 #include "quant/run_identity.h"
+#include "quant/sample_preparer.h"
 #include "quant/sample_store.h"
 #include "quant/work_folder.h"
 #include "quant/cost.h"
@@ -58,7 +60,9 @@ class QuantizeRun {
   void Discard() {
     progress_.reset();
     copier_.reset();
-    if (saving_.valid()) saving_.wait();
+    for (auto* work : {&saving_, &writing_}) {
+      if (work->valid()) work->wait();
+    }
     writer_.reset();
     folder_.Discard();
   }
@@ -132,6 +136,7 @@ class QuantizeRun {
   // What the step wrote is on disk before the journal says so. That happens while the next step computes, which waits for
   // it (WaitForSaved) before it overwrites what this step has read.
   void MarkDone(const std::string& step, const BlockReport& block = {}) {
+    WaitForWritten();
     WaitForSaved();
     copier_->ThrowIfFailed();
     saving_ = std::async(std::launch::async, [this, step, block, written = std::move(pending_)] {
@@ -145,6 +150,10 @@ class QuantizeRun {
     report_.linears.insert(report_.linears.end(), block.linears.begin(), block.linears.end());
   }
 
+  // One linear is written while the next one is rounded.
+  void WaitForWritten() {
+    if (writing_.valid()) writing_.get();
+  }
   void WaitForSaved() {
     if (saving_.valid()) saving_.get();
   }
@@ -178,76 +187,12 @@ class QuantizeRun {
 
   void PrepareSamples() {
     if (Done("prepare")) return CountPictures();
-    const PromptBuilder builder(reader_.dir(), config_, options_.prompt);
-    const VisionPatchEmbed patch_embed = LoadVisionPatchEmbed(reader_);
-    std::set<std::string> known(skipped_);
-    for (const auto& sample : store_.samples()) known.insert(sample.id);
-    Progress progress("prepare", "samples", data_.samples.size());
-    progress.SkipTo(known.size());
-    for (const Sample& sample : data_.samples) {
-      if (known.contains(sample.id)) continue;
-      StopIfInterrupted();
-      PrepareSample(builder, patch_embed, sample);
-      progress.Advance(1, sample.id);
-    }
-    RefuseBadSamples();
-    if (store_.samples().empty()) {
-      throw UserError("{}: no calibration sample is usable. Give pictures with --calib.", data_.description);
-    }
+    SamplePreparer preparer(reader_, data_, options_, &store_, &folder_.journal());
+    preparer.Run(skipped_, [this] { StopIfInterrupted(); });
+    for (const auto& [id, why] : preparer.skipped()) Skip(id, why);
     AddFloatTwins();
     MarkDone("prepare");
     CountPictures();
-  }
-
-  void PrepareSample(const PromptBuilder& builder, const VisionPatchEmbed& patch_embed, const Sample& sample) {
-    try {
-      PreparedPrompt prompt = builder.Build(sample.conversation);
-      if (options_.with_answers && !sample.answers.empty()) AppendAnswer(builder, sample.answers.front(), &prompt);
-      Add(MakeSample(sample.id, prompt), AllPatches(prompt), patch_embed);
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::kUser && error.kind() != ErrorKind::kFormat) throw;
-      if (!options_.skip_bad_samples) {
-        bad_.push_back({sample.id, error.what()});
-        return;
-      }
-      LogWarning("skipped {}: {}", sample.id, error.what());
-      folder_.journal().Append(Json{{"skipped", sample.id}, {"why", error.what()}}.dump(
-          -1, ' ', false, Json::error_handler_t::replace));
-      Skip(sample.id, error.what());
-    }
-  }
-
-  // All bad samples are named, so that one look at the folder mends it.
-  void RefuseBadSamples() const {
-    if (bad_.empty()) return;
-    constexpr const char* kRemedy = "or give --skip-bad-images to leave such samples out";
-    if (bad_.size() == 1) {
-      throw UserError("calibration sample {}: {} Remove it, {}.", bad_[0].first, bad_[0].second, kRemedy);
-    }
-    for (const auto& [id, why] : bad_) LogWarning("calibration sample {}: {}", id, why);
-    throw UserError("{}: {} of {} calibration samples cannot be used (listed above). Remove them, {}.", data_.description,
-                    bad_.size(), data_.samples.size(), kRemedy);
-  }
-
-  // The reference answer follows the prompt, so that tokens as the model writes them are in the statistics too.
-  static void AppendAnswer(const PromptBuilder& builder, const std::string& answer, PreparedPrompt* prompt) {
-    const std::vector<int32_t> ids = builder.tokenizer().EncodeUser(answer);
-    prompt->ids.insert(prompt->ids.end(), ids.begin(), ids.end());
-    prompt->kinds.resize(prompt->ids.size(), TokenKind::kText);
-  }
-
-  void Add(CalibrationSample sample, const std::vector<float>& patches, const VisionPatchEmbed& patch_embed) {
-    const std::string line = SampleLine(sample);
-    const std::vector<GridThw> grids = sample.grids();
-    store_.Add(std::move(sample));
-    if (!grids.empty()) {
-      const VisionLayout layout = MakeVisionLayout(config_.vision, grids);
-      std::vector<float> hidden(static_cast<size_t>(layout.n_patches * config_.vision.hidden));
-      RunVisionPatchEmbed(config_.vision, patch_embed, layout, patches.data(), hidden.data(), Context());
-      store_.WriteVision(store_.samples().size() - 1, 0, hidden);
-      store_.Sync();
-    }
-    folder_.journal().Append(line);
   }
 
   // act_method 3 looks at the float model first: the first samples once more, run without quantization.
@@ -285,57 +230,22 @@ class QuantizeRun {
 
   // ---- blocks ------------------------------------------------------------------------------------------------------------
 
-  RunContext Context() const { return {.precision = options_.calibration.precision, .observe = {}, .hook = {}}; }
-
-  bool BlockQuantized(TensorPart part, int64_t layer) const {
-    return std::any_of(plan_.linears.begin(), plan_.linears.end(), [&](const PlanLinear& l) {
-      return l.spec.part == part && l.spec.layer == layer && l.type != LinearType::kFloat;
-    });
-  }
-
-  // Work is counted in MFLOP or GFLOP, so that the rate and the ETA mean something for vision and text alike.
+  // Finished steps count as done.
   void StartProgress() {
-    double flops = 0;
-    for (int64_t block = 0; block < config_.vision.depth; ++block) flops += Flops(TensorPart::kVision, block);
-    for (int64_t layer = 0; layer < config_.text.n_layers; ++layer) flops += Flops(TensorPart::kText, layer);
-    const bool large = flops > 1e13;
-    work_unit_ = large ? 1e9 : 1e6;
+    meter_.emplace(config_, plan_, store_.samples());
     uint64_t total = 0, skipped = 0;
     const auto add = [&](const std::string& step, uint64_t work) {
       total += work;
       if (Done(step)) skipped += work;
     };
     for (int64_t block = 0; block < config_.vision.depth; ++block) {
-      add(VisionStep(block), Work(TensorPart::kVision, block));
+      add(VisionStep(block), meter_->Block(TensorPart::kVision, block));
     }
     for (int64_t layer = 0; layer < config_.text.n_layers; ++layer) {
-      add(TextStep(layer), Work(TensorPart::kText, layer));
+      add(TextStep(layer), meter_->Block(TensorPart::kText, layer));
     }
-    progress_ = std::make_unique<Progress>("quantize", large ? "GFLOP" : "MFLOP", total);
+    progress_ = std::make_unique<Progress>("quantize", meter_->unit(), total);
     progress_->SkipTo(skipped);
-  }
-
-  double PassesOf(TensorPart part, int64_t layer) const { return BlockQuantized(part, layer) ? Passes(plan_, part) : 1; }
-  double Flops(TensorPart part, int64_t layer) const {
-    double flops = 0;
-    for (size_t i = 0; i < store_.samples().size(); ++i) flops += SampleFlops(part, i);
-    return PassesOf(part, layer) * flops;
-  }
-  double SampleFlops(TensorPart part, size_t sample) const {
-    const auto& s = store_.samples()[sample];
-    return part == TensorPart::kText ? TextLayerFlops(config_.text, s.n_tokens())
-                                     : VisionBlockFlops(config_.vision, s.n_patches());
-  }
-  uint64_t SampleWork(TensorPart part, size_t sample) const {
-    return static_cast<uint64_t>(std::llround(SampleFlops(part, sample) / work_unit_));
-  }
-  uint64_t FirstPassWork(TensorPart part, uint64_t work) const {
-    return static_cast<uint64_t>(std::llround(FirstPassShare(plan_, part) * static_cast<double>(work)));
-  }
-  uint64_t Work(TensorPart part, int64_t layer) const {
-    uint64_t work = 0;
-    for (size_t i = 0; i < store_.samples().size(); ++i) work += SampleWork(part, i);
-    return BlockQuantized(part, layer) ? work + FirstPassWork(part, work) : work;
   }
 
   static std::string VisionStep(int64_t block) { return fmt::format("vision.block.{}", block); }
@@ -352,7 +262,8 @@ class QuantizeRun {
       return std::vector<Modality>(static_cast<size_t>(rows), Modality::kVision);
     };
     job.write = [this](const LinearSpec& spec, const QuantizedLinear& linear) {
-      writer_->WriteLinear(spec, linear);
+      WaitForWritten();
+      writing_ = std::async(std::launch::async, [this, spec, linear] { writer_->WriteLinear(spec, linear); });
       for (auto& name_written : writer_->LinearTensorNames(spec)) pending_.push_back(name_written);
     };
     return job;
@@ -388,8 +299,7 @@ class QuantizeRun {
   }
 
   void Worked(TensorPart part, size_t sample, const std::string& name, bool first_pass) {
-    const uint64_t work = SampleWork(part, sample);
-    if (progress_) progress_->Advance(first_pass ? FirstPassWork(part, work) : work, name);
+    if (progress_) progress_->Advance(meter_->Pass(part, store_.samples()[sample], first_pass), name);
     StopIfInterrupted();
   }
 
@@ -647,14 +557,14 @@ class QuantizeRun {
   std::mutex journal_mutex_;
   std::unique_ptr<FloatCopier> copier_;
   std::unique_ptr<Progress> progress_;
-  double work_unit_ = 1e9;  // floating point operations in one step of the bar
+  std::optional<WorkMeter> meter_;
   std::set<std::string> done_, skipped_;
-  std::vector<std::pair<std::string, std::string>> bad_;  // samples that cannot be used: id, why
   std::vector<std::string> written_, pending_;  // tensor names: from the journal; of the step that is going on
   QuantReport report_;
   std::vector<StageTime> stages_;
   Clock::time_point started_;
-  std::future<void> saving_;  // of the last finished step; destroyed, that is waited for, before what it uses
+  // Of the last finished step, and of the last linear; destroyed, that is waited for, before what they use.
+  std::future<void> saving_, writing_;
 };
 
 }  // namespace

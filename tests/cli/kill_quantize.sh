@@ -12,7 +12,9 @@ echo "one run takes $run_ms ms"
 
 RANDOM=${INGOT_TEST_SEED:-4711}
 killed=0 resumed=0
-for moment in $(seq "$moments"); do
+moment=0
+while [ "$killed" -lt "$moments" ] && [ "$moment" -lt 80 ]; do # some runs are faster than the first one and escape
+  moment=$((moment + 1))
   rm -rf out out.partial
   # One to three kills before the run that is left alone.
   for _ in $(seq $((RANDOM % 3 + 1))); do
@@ -39,15 +41,15 @@ rm -rf out
 "$INGOT" quantize "$TINY" -o out --calib pictures </dev/null >/dev/null 2>"$ERR" &
 pid=$!
 sleep "$(printf '%d.%03d' $((run_ms / 2000)) $((run_ms / 2 % 1000)))"
-kill -INT "$pid"
+kill -INT "$pid" 2>/dev/null || true
 CODE=0
 wait "$pid" || CODE=$?
 if [ "$CODE" != 0 ]; then # 0: it was faster
   COMMAND="quantize, interrupted"
   Equal "exit code after Ctrl-C" "$CODE" 130
   grep -qiE 'interrupted' "$ERR" || Report "no word about the interruption"
+  Ok quantize "$TINY" -o out --calib pictures
 fi
-Ok quantize "$TINY" -o out --calib pictures
 Same expected out ingot_quant_report.json
 
 # Any number of threads gives the same bytes.

@@ -4,12 +4,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "base/thread_pool.h"
-#include "quant/balanced_observer.h"
 #include "quant/linear_quant.h"
+#include "quant/range_search.h"
 
 namespace ingot {
 namespace {
@@ -97,25 +96,21 @@ std::vector<float> FactorFor(const Magnitudes& sizes, double power) {
   return factor;
 }
 
-// Scale and offset of x / c: range search over the sample rows, with the exact extremes of each channel among them.
-ActivationParams ParamsOf(const SiteStatistics& scaled, std::span<const double> norms, std::span<const float> factor,
-                          const RuntimeRules& rules) {
-  std::vector<double> scaled_norms(norms.begin(), norms.end());
-  for (size_t k = 0; k < scaled_norms.size(); ++k) scaled_norms[k] *= static_cast<double>(factor[k]) * factor[k];
-  BalancedObserver observer(scaled_norms);
+// Scale and offset of x / c from the exact extremes: the sample rows do not hold the few tokens that stand out, so a search
+// over them would clip those.
+ActivationParams ParamsOf(const SiteStatistics& scaled, const RuntimeRules& rules) {
+  float low = 0, high = 0;
   for (size_t m = 0; m < kModalities; ++m) {
-    const auto modality = static_cast<Modality>(m);
-    const auto& part = scaled.of(modality);
+    const auto& part = scaled.of(static_cast<Modality>(m));
     if (part.tokens == 0) continue;
-    observer.Observe(part.sample.rows, std::vector<Modality>(static_cast<size_t>(part.sample.n_rows), modality));
-    for (const auto* row : {&part.channel_min, &part.channel_max}) observer.Observe(*row, {&modality, 1});
+    low = std::min(low, part.min);
+    high = std::max(high, part.max);
   }
-  return observer.Params(rules).params;
+  return FullRangeParams(low, high, rules.input_scale, rules.symmetric);
 }
 
-VectorScales Candidate(const SiteStatistics& site, std::span<const double> norms, std::vector<float> factor,
-                       const RuntimeRules& rules) {
-  ActivationParams params = ParamsOf(site.DividedBy(factor), norms, factor, rules);
+VectorScales Candidate(const SiteStatistics& site, std::vector<float> factor, const RuntimeRules& rules) {
+  ActivationParams params = ParamsOf(site.DividedBy(factor), rules);
   std::vector<float> input_scale(factor.size());
   for (size_t k = 0; k < factor.size(); ++k) {
     input_scale[k] = ScaleOnGrid(params.scale * factor[k], rules.input_scale);
@@ -144,17 +139,13 @@ Tensor ScaleColumns(const TensorView& weight, std::span<const float> factor) {
 std::optional<VectorScales> SearchVectorScales(const SiteStatistics& site, std::span<const TensorView> weights,
                                                const ActivationParams& plain, const RuntimeRules& rules) {
   const Magnitudes sizes = MagnitudesOf(site, weights);
-  std::vector<double> norms(static_cast<size_t>(site.in()), 0.0);
   std::vector<Tensor> judged;
-  for (const TensorView& weight : weights) {
-    AddColumnNorms(weight, norms);
-    judged.push_back(SomeRows(weight));
-  }
+  for (const TensorView& weight : weights) judged.push_back(SomeRows(weight));
   const Noise limit = NoiseOf(judged, {}, site, plain, rules);
   double best_cost = limit[0] + limit[1];
   std::optional<VectorScales> best;
   for (const double power : kPowers) {
-    VectorScales candidate = Candidate(site, norms, FactorFor(sizes, power), rules);
+    VectorScales candidate = Candidate(site, FactorFor(sizes, power), rules);
     const Noise noise = NoiseOf(judged, candidate.factor, candidate.statistics, candidate.params, rules);
     const double allowed = std::pow(10.0, kMaxLossDb / 10.0);
     if (noise[0] > limit[0] * allowed || noise[1] > limit[1] * allowed) continue;

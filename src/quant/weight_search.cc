@@ -47,9 +47,8 @@ Block RoundBlock(const TensorView& weight, size_t first, size_t count, const Wei
     const float* row = block.exact.data() + r * in;
     const float amax = kernels.abs_max(row, in);
     for (const float code : kCandidates) {
-      const float scale = scale_of(first + r, amax, code), inverse = 1.0f / scale, zero = 0.0f;
-      // To compare candidates the product with 1/s serves as well as the quotient.
-      kernels.quantize_i8(row, in, {&inverse, &zero, false, true}, block.codes.data() + block.scale.size() * in);
+      const float scale = scale_of(first + r, amax, code), zero = 0.0f;
+      kernels.quantize_i8(row, in, {&scale, &zero, false, false}, block.codes.data() + block.scale.size() * in);
       block.scale.push_back(scale);
     }
   }

@@ -136,16 +136,21 @@ void Raise(GarbageReport* report, GarbageVerdict verdict, std::string reason) {
   report->reasons.push_back(std::move(reason));
 }
 
+void Condemn(GarbageReport* report, GarbageSign sign, std::string reason) {
+  report->signs.push_back(sign);
+  Raise(report, GarbageVerdict::kGarbage, std::move(reason));
+}
+
 void JudgeLogits(const GeneratedText& generated, GarbageReport* report) {
   if (report->bad_logits > 0) {
-    Raise(report, GarbageVerdict::kGarbage,
-          fmt::format("{} logits are NaN or infinite", report->bad_logits));
+    Condemn(report, GarbageSign::kBadLogits,
+            fmt::format("{} logits are NaN or infinite", report->bad_logits));
   }
   if (report->mean_entropy_share > kEntropyLimit) {
-    Raise(report, GarbageVerdict::kGarbage,
-          fmt::format("the next token is nearly arbitrary: mean entropy {:.2f} of the largest "
-                      "possible (limit {:.2f})",
-                      report->mean_entropy_share, kEntropyLimit));
+    Condemn(report, GarbageSign::kEntropy,
+            fmt::format("the next token is nearly arbitrary: mean entropy {:.2f} of the largest "
+                        "possible (limit {:.2f})",
+                        report->mean_entropy_share, kEntropyLimit));
   }
   if (generated.steps.empty() && !generated.stopped) {
     Raise(report, GarbageVerdict::kSuspicious, "nothing was generated");
@@ -155,18 +160,18 @@ void JudgeLogits(const GeneratedText& generated, GarbageReport* report) {
 void JudgeTokens(const GeneratedText& generated, GarbageReport* report) {
   if (generated.steps.size() < kMinSteps) return;
   if (report->repetition > kRepetitionLimit) {
-    Raise(report, GarbageVerdict::kGarbage,
-          fmt::format("{:.0f} % of the tokens repeat one phrase (limit {:.0f} %)",
-                      100 * report->repetition, 100 * kRepetitionLimit));
+    Condemn(report, GarbageSign::kRepetition,
+            fmt::format("{:.0f} % of the tokens repeat one phrase (limit {:.0f} %)",
+                        100 * report->repetition, 100 * kRepetitionLimit));
   } else if (report->distinct_trigrams < kTrigramLimit) {
     Raise(report, GarbageVerdict::kSuspicious,
           fmt::format("only {:.0f} % of the 3-token sequences are different (limit {:.0f} %)",
                       100 * report->distinct_trigrams, 100 * kTrigramLimit));
   }
   if (report->special_share > kSpecialLimit) {
-    Raise(report, GarbageVerdict::kGarbage,
-          fmt::format("{:.0f} % of the tokens are control tokens (limit {:.0f} %)",
-                      100 * report->special_share, 100 * kSpecialLimit));
+    Condemn(report, GarbageSign::kControlTokens,
+            fmt::format("{:.0f} % of the tokens are control tokens (limit {:.0f} %)",
+                        100 * report->special_share, 100 * kSpecialLimit));
   }
 }
 
@@ -174,14 +179,14 @@ void JudgeCharacters(const GeneratedText& generated, GarbageReport* report) {
   // A picture of one character at the end of a cut answer may be incomplete; a tenth of all may
   // not.
   if (report->broken_utf8 > kBrokenLimit && generated.text.size() >= 8) {
-    Raise(report, GarbageVerdict::kGarbage,
-          fmt::format("{:.0f} % of the characters are broken UTF-8 (limit {:.0f} %)",
-                      100 * report->broken_utf8, 100 * kBrokenLimit));
+    Condemn(report, GarbageSign::kBrokenText,
+            fmt::format("{:.0f} % of the characters are broken UTF-8 (limit {:.0f} %)",
+                        100 * report->broken_utf8, 100 * kBrokenLimit));
   }
   if (report->n_scripts >= kManyScripts && report->script_switches > kSwitchLimit / 2) {
-    Raise(report, GarbageVerdict::kGarbage,
-          fmt::format("letters of {} writing systems alternate ({:.2f} changes a letter)",
-                      report->n_scripts, report->script_switches));
+    Condemn(report, GarbageSign::kScripts,
+            fmt::format("letters of {} writing systems alternate ({:.2f} changes a letter)",
+                        report->n_scripts, report->script_switches));
   } else if (report->script_switches > kSwitchLimit) {
     Raise(report, GarbageVerdict::kSuspicious,
           fmt::format("writing systems alternate ({:.2f} changes a letter, limit {:.2f})",

@@ -31,10 +31,13 @@ struct GeneratedText {
 };
 
 enum class GarbageVerdict { kFine, kSuspicious, kGarbage };
+// What a verdict of kGarbage stands on.
+enum class GarbageSign { kBadLogits, kEntropy, kRepetition, kControlTokens, kBrokenText, kScripts };
 
 struct GarbageReport {
   GarbageVerdict verdict = GarbageVerdict::kFine;
   std::vector<std::string> reasons;  // each names the measure, the value and the limit
+  std::vector<GarbageSign> signs;    // of the reasons that alone make it garbage
   // The measures, for --json.
   double repetition = 0;          // share of the tokens inside one periodic run
   double distinct_trigrams = 1;   // different 3-grams / 3-grams

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "model/sampler.h"
+
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <random>
 
 #include "base/error.h"
-#include "model/generate.h"
+#include "model/logits.h"
 
 namespace ingot {
 namespace {
@@ -101,6 +106,137 @@ TEST(Sampler, RangesAreChecked) {
   EXPECT_THROW(CheckSamplingParams({.min_p = -0.1f}), UserError);
   EXPECT_THROW(CheckSamplingParams({.repetition_penalty = 0}), UserError);
   EXPECT_NO_THROW(CheckSamplingParams({}));
+}
+
+// The filters written plainly, with full sorts and double precision.
+std::vector<double> PlainDistribution(const SamplingParams& params, const Floats& logits) {
+  const float peak = *std::max_element(logits.begin(), logits.end());
+  std::vector<double> p(logits.size());
+  for (size_t i = 0; i < p.size(); ++i)
+    p[i] = std::exp((static_cast<double>(logits[i]) - peak) / params.temperature);
+  for (double& x : p) x = x >= static_cast<double>(params.min_p) ? x : 0;
+  std::vector<size_t> order(p.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return p[a] > p[b]; });
+  for (size_t rank = 0; rank < order.size(); ++rank) {
+    if (params.top_k > 0 && rank >= static_cast<size_t>(params.top_k)) p[order[rank]] = 0;
+  }
+  const double total = std::accumulate(p.begin(), p.end(), 0.0);
+  double before = 0;
+  for (const size_t id : order) {
+    const double own = p[id];
+    if (before >= static_cast<double>(params.top_p) * total) p[id] = 0;
+    before += own;
+  }
+  const double kept = std::accumulate(p.begin(), p.end(), 0.0);
+  for (double& x : p) x /= kept;
+  return p;
+}
+
+TEST(Sampler, LargeVocabulariesAgreeWithThePlainFilters) {
+  std::mt19937 random(5);
+  for (const float spread : {0.5f, 3.0f, 9.0f}) {
+    std::normal_distribution<float> normal(0, spread);
+    Floats logits(20'011);  // no multiple of the vector width
+    for (float& x : logits) x = normal(random);
+    for (const SamplingParams& params :
+         {SamplingParams{.do_sample = true},
+          SamplingParams{.do_sample = true, .temperature = 0.7f, .top_k = 20, .top_p = 0.8f},
+          SamplingParams{.do_sample = true, .top_p = 0.95f},
+          SamplingParams{.do_sample = true, .temperature = 1.5f, .top_p = 0.5f, .min_p = 0.01f},
+          SamplingParams{.do_sample = true, .top_k = 5000, .top_p = 0.9f}}) {
+      const Floats fast = Distribution(params, logits);
+      const std::vector<double> plain = PlainDistribution(params, logits);
+      double distance = 0;
+      int64_t kept = 0, kept_plain = 0;
+      for (size_t i = 0; i < fast.size(); ++i) {
+        distance += std::abs(static_cast<double>(fast[i]) - plain[i]);
+        kept += fast[i] > 0;
+        kept_plain += plain[i] > 0;
+      }
+      EXPECT_LT(distance, 1e-4) << spread;
+      if (params.top_k > 0 || params.top_p < 1) {
+        EXPECT_NEAR(kept, kept_plain, 1);
+      }
+    }
+  }
+}
+
+TEST(Sampler, ConstraintsHoldForGreedyAndRandomChoices) {
+  const Floats logits = {5, 4, 3, 2, 1};
+  const uint32_t mask[] = {0b10110};  // 1, 2, 4
+  const int32_t forbidden[] = {1};
+  Sampler greedy({}, {}, 0);
+  EXPECT_EQ(greedy.Choose(logits, {mask, {}}).token, 1);
+  EXPECT_EQ(greedy.Choose(logits, {mask, forbidden}).token, 2);
+  EXPECT_EQ(greedy.Choose(logits, {{}, forbidden}).token, 0);
+  Sampler sampler({.do_sample = true, .temperature = 5}, {}, 0);
+  for (int i = 0; i < 100; ++i) {
+    const int32_t token = sampler.Choose(logits, {mask, forbidden}).token;
+    EXPECT_TRUE(token == 2 || token == 4);
+  }
+  const uint32_t nothing[] = {0};
+  EXPECT_EQ(greedy.Choose(logits, {nothing, {}}).token, -1);
+}
+
+TEST(Sampler, BiasMovesTheChoice) {
+  EXPECT_EQ(Greedy({.logit_bias = {{2, 10.0f}, {0, -5.0f}}}, {}, {3, 2, 0}), 2);
+  EXPECT_EQ(Greedy({.logit_bias = {{7, 10.0f}}}, {}, {3, 2, 0}), 0);  // no such token here
+}
+
+TEST(Sampler, TheSeedAndThePlaceInTheAnswerDecide) {
+  Floats logits(1000);
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i % 7);
+  const auto draw = [&](uint64_t seed) {
+    Sampler sampler({.do_sample = true, .seed = seed}, {}, 0);
+    std::vector<int32_t> tokens;
+    for (int i = 0; i < 20; ++i) tokens.push_back(sampler.Next(logits));
+    return tokens;
+  };
+  EXPECT_EQ(draw(1), draw(1));
+  EXPECT_NE(draw(1), draw(2));
+}
+
+TEST(Logits, SumsAgreeWithDoublePrecision) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0, 4);
+  Floats logits(4099);
+  for (float& x : logits) x = normal(random);
+  const LogitPeak peak = FindPeak(logits);
+  EXPECT_EQ(peak.index, std::max_element(logits.begin(), logits.end()) - logits.begin());
+  double z = 0;
+  for (const float x : logits) z += std::exp(static_cast<double>(x));
+  double entropy = 0;
+  for (const float x : logits) {
+    const double p = std::exp(static_cast<double>(x)) / z;
+    entropy -= p * std::log(p);
+  }
+  const LogitSpread spread = MeasureSpread(logits, peak.value);
+  EXPECT_NEAR(spread.log_sum, std::log(z), 1e-6);
+  EXPECT_NEAR(spread.entropy, entropy, 1e-5);
+  for (float x = 0; x > -90; x -= 0.37f) {
+    const double exact = x > -87 ? std::exp(static_cast<double>(x)) : 0;
+    EXPECT_NEAR(ExpOfNonPositive(x), exact, 3e-7 * exact) << x;
+  }
+}
+
+TEST(Logits, BadOnesAreCountedAndLeftOut) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const Floats logits = {std::nanf(""), 1, inf, 1, -inf};
+  const LogitPeak peak = FindPeak(logits);
+  EXPECT_EQ(peak.n_bad, 3);
+  EXPECT_EQ(peak.index, 1);
+  EXPECT_NEAR(MeasureSpread(logits, peak.value).entropy, std::log(2.0), 1e-6);
+  EXPECT_EQ(FindPeak(Floats{inf, std::nanf("")}).index, -1);
+}
+
+TEST(Logits, TheLargestInOrderAndRanks) {
+  const Floats logits = {1, 7, 3, 7, 5, std::nanf("")};
+  EXPECT_EQ(LargestLogits(logits, 3), (std::vector<int32_t>{1, 3, 4}));
+  EXPECT_EQ(LargestLogits(logits, 0).size(), 0u);
+  EXPECT_EQ(LargestLogits(Floats{2, 1}, 5), (std::vector<int32_t>{0, 1}));
+  EXPECT_EQ(CountLarger(logits, 5), 2);
+  EXPECT_EQ(CountLarger(logits, 7), 0);
 }
 
 }  // namespace

@@ -82,6 +82,9 @@ struct LoadOptions {
   // Weights are packed for the kernels while they are loaded and the pages of the file given back.
   // Else that happens when a weight is first used with few rows. The results are the same.
   bool pack = false;
+  // The mistake of an engine that was not told about the quantization, on purpose: int8 codes are
+  // taken for the weights, all scales are ignored. The answers are garbage.
+  bool codes_as_float = false;
 };
 
 // Loads one linear from a folder of any format. Errors: FormatError naming tensor, found, expected.

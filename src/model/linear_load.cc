@@ -206,20 +206,31 @@ void RequireKnownLabel(const ModelReader& reader, const LinearSpec& spec) {
                   (reader.dir() / reader.description()->file_name).string(), spec.module, *label);
 }
 
+// Every code from -128 to 127 is a bfloat16 number.
+Linear LoadCodesAsFloat(const LinearSpec& spec, const ModuleTensors& tensors) {
+  const Weight codes = tensors.Codes();
+  Tensor values(DType::kBF16, codes.shape());
+  const std::span<uint16_t> out = values.As<uint16_t>();
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = F32ToBf16(static_cast<float>(codes.data<int8_t>()[i]));
+  return MakeFloatLinear(spec, Weight::Own(std::move(values)), tensors.Bias());
+}
+
 Linear LoadStored(const ModelReader& reader, const LinearSpec& spec, const std::string& weight_name,
-                  Emulate emulate) {
+                  const LoadOptions& options) {
   if (reader.View(weight_name).dtype != DType::kI8) {
     Weight weight = ViewFloatWeight(reader, weight_name, {spec.out, spec.in});
     std::vector<float> bias;
     if (spec.bias) bias = LoadFloatVector(reader, spec.module + ".bias", spec.out);
     return MakeFloatLinear(spec, std::move(weight), std::move(bias));
   }
-  RequireKnownLabel(reader, spec);
   const ModuleTensors tensors(reader, spec);
+  if (options.codes_as_float) return LoadCodesAsFloat(spec, tensors);
+  RequireKnownLabel(reader, spec);
   if (tensors.Has("input_scale")) {
     if (reader.format() == FolderFormat::kCompressedTensors)
       return LoadCompressedStatic(spec, tensors);
-    return LoadStatic(reader, spec, tensors, emulate);
+    return LoadStatic(reader, spec, tensors, options.emulate);
   }
   if (!tensors.Has("weight_scale")) {
     throw FormatError(
@@ -249,7 +260,7 @@ Linear LoadLinear(const ModelReader& reader, const LinearSpec& spec, const LoadO
       tied_head
           ? FindTensorSpec(reader.config(), TensorPart::kText, -1, ".embed_tokens.weight").name
           : spec.module + ".weight";
-  Linear linear = LoadStored(reader, spec, weight_name, options.emulate);
+  Linear linear = LoadStored(reader, spec, weight_name, options);
   if (options.pack && PackWeight(linear)) reader.Drop(weight_name);
   return linear;
 }

@@ -97,7 +97,9 @@ Engine::Engine(const std::filesystem::path& dir, const EngineOptions& options) :
   RequireSupported(reader_->config(), dir);
   prompts_ = std::make_unique<PromptBuilder>(dir, reader_->config(), options.prompt);
   generation_ = LoadGenerationConfig(dir, reader_->config());
-  model_ = LoadModel(*reader_, {.emulate = options.emulate});
+  model_ = LoadModel(
+      *reader_,
+      {.emulate = options.emulate, .pack = options.pack, .codes_as_float = options.codes_as_float});
   stop_ids_ = StopIds(generation_, reader_->config(), prompts_->tokenizer());
   vocab_limit_ = std::min(prompts_->tokenizer().vocab_size(), reader_->config().text.vocab);
   load_seconds_ = SecondsSince(start);

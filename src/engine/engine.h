@@ -23,6 +23,8 @@ namespace ingot {
 struct EngineOptions {
   Precision precision = Precision::kBF16;
   Emulate emulate = Emulate::kNone;
+  bool pack = false;  // weights are packed while they are loaded (LoadOptions::pack): for serving
+  bool codes_as_float = false;  // LoadOptions::codes_as_float: garbage on purpose
   PromptOptions prompt;
 };
 
@@ -86,6 +88,7 @@ class Engine {
   // Sampling as the folder's generation_config.json wants it.
   AnswerParams DefaultParams() const;
   bool IsStop(int32_t token) const;
+  const std::vector<int32_t>& stop_ids() const { return stop_ids_; }  // ascending
   // Text of the tokens piece by piece; the concatenation is the text of the answer.
   std::vector<std::string> TokenTexts(std::span<const int32_t> tokens) const;
 

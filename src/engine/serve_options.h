@@ -17,8 +17,9 @@ struct ServeOptions {
   // Prompt tokens of one step while other streams are running, adapted so that a step takes about
   // max_stall_ms at most; 0: chosen by measured speed.
   int64_t prefill_chunk = 0;
-  int64_t max_stall_ms = 500;  // bound of one prefill chunk or vision slice
-  int64_t max_waiting = 1024;  // requests in the queue
+  int64_t max_stall_ms = 500;           // bound of one prefill chunk or vision slice
+  int64_t max_waiting = 1024;           // requests in the queue
+  int64_t max_waiting_bytes = 1 << 30;  // of their pictures (one may always wait)
   SchedulingPolicy policy = SchedulingPolicy::kFcfs;
   bool prefix_caching = true;
   double memory_utilization = 0.9;  // of the smaller of RAM and cgroup limit

@@ -30,11 +30,14 @@ struct EngineHistograms {
   Histogram iteration_tokens;
 };
 
+// Answers, by what was wrong with them.
 struct GarbageCounts {
-  uint64_t bad_logits = 0;      // answers with NaN or infinite logits
-  uint64_t repetition = 0;      // answers that ran in a circle
-  uint64_t entropy = 0;         // answers whose next token was nearly arbitrary
-  uint64_t broken_utf8 = 0;     // answers with much broken UTF-8
+  uint64_t bad_logits = 0;      // NaN or infinite logits
+  uint64_t repetition = 0;      // ran in a circle
+  uint64_t entropy = 0;         // the next token was nearly arbitrary
+  uint64_t broken_utf8 = 0;     // much broken UTF-8
+  uint64_t control_tokens = 0;  // many control tokens
+  uint64_t scripts = 0;         // letters of many writing systems alternate
   uint64_t requests = 0;        // answers with at least one of these
   uint64_t requests_ended = 0;  // answers ended early for it
 };

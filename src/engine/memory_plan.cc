@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/memory_plan.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "engine/engine.h"
+#include "model/kv_pool.h"
+
+namespace ingot {
+namespace {
+
+constexpr int64_t kProgram = 96 << 20;  // tokenizer, grammar tables, connections
+constexpr int64_t kShortest = 256;      // tokens that must fit when no length is asked for
+constexpr int64_t kMostPatches = 4096;  // of a large picture, 1024 x 1024
+
+// Activations of the largest step, logits of all choices, the tower's buffers for one large
+// picture; float32. Measured on the released shapes, see docs/server-internals.md.
+int64_t WorkspaceBytes(const ModelConfig& config, const ServeOptions& options) {
+  const TextConfig& text = config.text;
+  const int64_t rows = options.max_num_batched_tokens;
+  const int64_t row = 4 * text.hidden + 2 * text.intermediate +
+                      (2 * text.n_heads + 2 * text.n_kv_heads) * text.head_dim;
+  const int64_t logits = options.max_num_seqs * text.vocab;
+  const VisionConfig& vision = config.vision;
+  const int64_t patch = 6 * vision.hidden + vision.intermediate;
+  return (rows * row + logits + kMostPatches * patch) * static_cast<int64_t>(sizeof(float));
+}
+
+}  // namespace
+
+MemoryPlan PlanMemory(const MemoryFacts& facts, const ServeOptions& options) {
+  const double share = options.memory_utilization;
+  if (!(share > 0 && share <= 1))
+    throw UserError("the memory share must be above 0 and at most 1, got {}", share);
+  MemoryPlan plan{.machine = facts.machine.limit,
+                  .budget = static_cast<int64_t>(share * static_cast<double>(facts.machine.limit)),
+                  .weights = facts.weights,
+                  .workspace = WorkspaceBytes(facts.config, options) + kProgram,
+                  .pictures = options.picture_cache_bytes,
+                  .kv_token = facts.page_bytes / kKvPageTokens,
+                  .page_tokens = kKvPageTokens};
+  plan.kv = options.kv_bytes.value_or(plan.budget - plan.weights - plan.workspace - plan.pictures);
+  int64_t pages = std::max<int64_t>(plan.kv, 0) / facts.page_bytes;
+  if (options.max_model_len > 0) {
+    // Every choice at full length, and as much again for prefixes, is all that can be used.
+    const int64_t most = 2 * options.max_num_seqs * (KvPagesOf(options.max_model_len) + 1);
+    pages = std::min(pages, most);
+  }
+  plan.kv_pages = pages;
+  const int64_t longest = options.max_model_len > 0 ? options.max_model_len : kShortest;
+  const int64_t needed = KvPagesOf(longest) + 1;
+  if (pages < needed) {
+    throw ResourceError(
+        "{}\nOne sequence of {} tokens needs {} pages. Lower max_model_len, raise the memory share "
+        "or use a smaller model",
+        plan.Describe(), longest, needed);
+  }
+  plan.kv = pages * facts.page_bytes;
+  return plan;
+}
+
+MemoryPlan PlanMemory(const Engine& engine, const ServeOptions& options) {
+  const KvPool pool(engine.model().text.config, engine.options().precision, 1);
+  return PlanMemory({.machine = ReadMachineMemory(),
+                     .weights = static_cast<int64_t>(engine.reader().data_bytes()),
+                     .page_bytes = pool.page_bytes(),
+                     .config = engine.model().config},
+                    options);
+}
+
+}  // namespace ingot

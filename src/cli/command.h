@@ -83,6 +83,8 @@ struct Command {
   std::vector<Example> examples;
   int (*run)(const Options&) =
       nullptr;  // the exit code: 0 good, 1 something was found wrong; errors are thrown
+  // Rewrites the arguments before they are parsed (serve --config); may be empty.
+  std::vector<std::string> (*expand)(const std::vector<std::string>& args) = nullptr;
 };
 
 // Each returns the one description of its subcommand, defined in src/cli/<name>.cc and listed in
@@ -97,6 +99,7 @@ const Command& EvalCommand();
 const Command& HelpCommand();
 const Command& InspectCommand();
 const Command& QuantizeCommand();
+const Command& ServeCommand();
 const Command& SynthCommand();
 const Command& TraceCommand();
 const Command& VersionCommand();

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/coded_error.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -45,14 +46,14 @@ int FlushOutput(int code) {
   throw ResourceError("standard output: cannot be written. Is the disk full or the reader gone?");
 }
 
-int Report(ErrorKind kind, std::string message) {
+int Report(ErrorKind kind, std::string message, int code = 0) {
   for (char& c : message) {
     if (c == '\n' || c == '\r') c = ' ';
   }
   std::fflush(stdout);
   std::fprintf(stderr, "ingot: %s: %s\n", kind == ErrorKind::kInterrupted ? "interrupted" : "error",
                message.c_str());
-  return ExitCode(kind);
+  return code != 0 ? code : ExitCode(kind);
 }
 
 int Main(const std::vector<std::string>& args) {
@@ -62,6 +63,8 @@ int Main(const std::vector<std::string>& args) {
     for (const std::string& note : invocation.notes) LogOnceText(LogLevel::kNote, note);
     const int code = FlushOutput(invocation.command->run(invocation.options));
     return args.empty() ? ExitCode(ErrorKind::kUser) : code;
+  } catch (const CodedError& error) {
+    return Report(error.kind(), error.what(), error.exit_code());
   } catch (const Error& error) {
     return Report(error.kind(), error.what());
   } catch (const std::bad_alloc&) {

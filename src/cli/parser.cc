@@ -192,7 +192,10 @@ class OptionsBuilder {
   void Declare(const Option& option) {
     Row row{&option, nullptr, std::make_unique<std::vector<std::string>>()};
     std::string spellings = option.name;
-    for (const std::string& alias : option.aliases) spellings += "," + alias;
+    for (const std::string& alias : option.aliases) {
+      // "-tp": rewritten by NormalizeSpelling; CLI11 knows single letters only.
+      if (alias.starts_with("--") || alias.size() == 2) spellings += "," + alias;
+    }
     row.parsed = app_.add_option(spellings, *row.values);
     if (IsPositional(option) && option.repeated) {
       row.parsed->expected(0, CLI::detail::expected_max_vector_size);
@@ -275,6 +278,7 @@ Invocation ParseCommandLine(const std::vector<std::string>& args) {
   Invocation invocation;
   invocation.command = &command;
   OptionsBuilder builder(command, args);
+  if (command.expand != nullptr) rest = command.expand(rest);
   builder.Parse(NormalizeSpelling(&command, rest));
   invocation.options = builder.Build(&invocation.notes);
   return invocation;

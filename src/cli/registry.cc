@@ -28,6 +28,9 @@ const std::vector<const Command*>& AllCommands() {
 #ifdef INGOT_HAS_ASK
       &AskCommand(),
 #endif
+#ifdef INGOT_HAS_SERVE
+      &ServeCommand(),
+#endif
 #ifdef INGOT_HAS_TRACE
       &TraceCommand(),
 #endif

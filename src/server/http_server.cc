@@ -36,7 +36,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     context_->on_closed = [this](Connection* connection) { Forget(connection); };
     const HttpServerOptions& o = context_->options;
     const std::string host = o.host == "0.0.0.0" ? "" : o.host;
-    loop_->Listen({host, o.port, o.unix_path, &o.tls});
+    loop_->Bind({host, o.port, o.unix_path, &o.tls});
   }
 
   void Start() {

@@ -11,18 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "server/http.h"
 #include "server/router.h"
 
 namespace ingot::server {
-
-// Somebody else listens at this port or socket. A kind of UserError with an exit code of its own
-// (docs/exit-codes.md).
-class AddressInUseError : public Error {
- public:
-  explicit AddressInUseError(const std::string& message) : Error(ErrorKind::kUser, message) {}
-};
 
 struct TlsOptions {
   std::string key_file, cert_file;  // PEM; both or none
@@ -87,9 +79,9 @@ struct HttpStats {
 
 class HttpServer {
  public:
-  // `router` must be complete and outlive the server. Errors: UserError (port in use, bad address,
-  // path of the Unix socket taken, certificate unreadable) naming the option; the socket listens
-  // when the constructor returns, requests are answered after Start.
+  // Takes the address; clients are let in by Start. `router` must be complete by then and outlive
+  // the server. Errors: AddressInUseError; UserError (bad address, a path that is no socket,
+  // certificate unreadable) naming the option.
   HttpServer(HttpServerOptions options, const Router* router);
   ~HttpServer();  // Stop
   HttpServer(const HttpServer&) = delete;

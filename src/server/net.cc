@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/coded_error.h"
 #include "base/error.h"
 #include "server/http_server.h"
 #include "server/net_tls.h"
@@ -94,10 +95,10 @@ std::string PeerName(const sockaddr_storage& address, socklen_t size) {
 [[noreturn]] void ThrowListenError(const ListenOptions& options, int error) {
   switch (error) {
     case EADDRINUSE:
-      throw AddressInUseError(fmt::format(
+      throw AddressInUseError(
           "--port {}: the port is in use by another program. Choose another port, or stop the "
           "other program (`ss -ltnp sport = :{}` shows it).",
-          options.port, options.port));
+          options.port, options.port);
     case EACCES:
       throw UserError(
           "--port {}: not permitted; ports below 1024 belong to root. Choose another "
@@ -132,7 +133,7 @@ int PortOf(int fd) {
 }
 
 // One socket per address of the host ("localhost" has two); with port 0 all share the first one's.
-std::vector<int> ListenTcp(const ListenOptions& options) {
+std::vector<int> BindTcp(const ListenOptions& options) {
   addrinfo hints{};
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   hints.ai_socktype = SOCK_STREAM;
@@ -163,8 +164,7 @@ std::vector<int> ListenTcp(const ListenOptions& options) {
     } else if (entry->ai_family == AF_INET) {
       reinterpret_cast<sockaddr_in&>(address).sin_port = htons(static_cast<uint16_t>(port));
     }
-    if (::bind(fd, reinterpret_cast<sockaddr*>(&address), entry->ai_addrlen) != 0 ||
-        ::listen(fd, kBacklog) != 0) {
+    if (::bind(fd, reinterpret_cast<sockaddr*>(&address), entry->ai_addrlen) != 0) {
       failure = errno;
       ::close(fd);
       if (failure == EADDRNOTAVAIL) continue;  // one of several addresses
@@ -178,7 +178,7 @@ std::vector<int> ListenTcp(const ListenOptions& options) {
   return sockets;
 }
 
-int ListenUnix(const std::string& path) {
+int BindUnix(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
@@ -196,12 +196,12 @@ int ListenUnix(const std::string& path) {
     const bool alive = ::connect(probe, raw, sizeof address) == 0 || errno == EAGAIN;
     ::close(probe);
     if (alive) {
-      throw AddressInUseError(fmt::format("--uds {}: another server listens there.", path));
+      throw AddressInUseError("--uds {}: another server listens there.", path);
     }
     ::unlink(path.c_str());  // left behind by a server that was killed
   }
   const int fd = NewSocket(AF_UNIX);
-  if (::bind(fd, raw, sizeof address) != 0 || ::listen(fd, kBacklog) != 0) {
+  if (::bind(fd, raw, sizeof address) != 0) {
     const int error = errno;
     ::close(fd);
     throw UserError("--uds {}: cannot listen there: {}.", path, std::strerror(error));
@@ -215,15 +215,15 @@ class AsioLoop final : public NetLoop {
  public:
   void Post(std::function<void()> task) override { asio::post(io_, std::move(task)); }
 
-  void Listen(const ListenOptions& options) override {
+  void Bind(const ListenOptions& options) override {
     if (options.tls != nullptr && options.tls->enabled()) tls_ = MakeTlsContext(*options.tls);
     std::vector<int> sockets;
     if (!options.unix_path.empty()) {
-      sockets = {ListenUnix(options.unix_path)};
+      sockets = {BindUnix(options.unix_path)};
       unix_path_ = options.unix_path;
       url_ = "unix:" + options.unix_path;
     } else {
-      sockets = ListenTcp(options);
+      sockets = BindTcp(options);
       port_ = PortOf(sockets.front());
       const bool any = options.host.empty() || options.host == "0.0.0.0" || options.host == "::";
       const bool v6 = options.host.find(':') != std::string::npos;
@@ -231,13 +231,20 @@ class AsioLoop final : public NetLoop {
       url_ = fmt::format("{}://{}:{}", tls_ ? "https" : "http", host, port_);
     }
     for (const int fd : sockets) listeners_.emplace_back(io_, fd);
+    options_ = options;
+    options_.tls = nullptr;
   }
 
   void Accept(std::function<void(std::unique_ptr<ByteStream>)> accepted,
               std::function<void()> exhausted) override {
     accepted_ = std::move(accepted);
     exhausted_ = std::move(exhausted);
-    for (size_t i = 0; i < listeners_.size(); ++i) WaitForClient(i);
+    for (size_t i = 0; i < listeners_.size(); ++i) {
+      if (::listen(listeners_[i].native_handle(), kBacklog) != 0) {
+        ThrowListenError(options_, errno);
+      }
+      WaitForClient(i);
+    }
   }
 
   void StopListening() override {
@@ -337,6 +344,7 @@ class AsioLoop final : public NetLoop {
   asio::steady_timer tick_{io_};
   std::shared_ptr<asio::ssl::context> tls_;
   std::vector<asio::posix::stream_descriptor> listeners_;
+  ListenOptions options_;
   std::string unix_path_, url_;
   int port_ = 0;
   std::function<void(std::unique_ptr<ByteStream>)> accepted_;

@@ -43,9 +43,9 @@ class NetLoop : public std::enable_shared_from_this<NetLoop> {
   // Thread safety: any thread, also after Stop (then dropped).
   virtual void Post(std::function<void()> task) = 0;
 
-  // Binds and listens. Errors: UserError (see HttpServer), ResourceError.
-  virtual void Listen(const ListenOptions& options) = 0;
-  // Calls `accepted` for every connection from now on. Without file handles left it calls
+  // Takes the address. Errors: AddressInUseError, UserError (see HttpServer), ResourceError.
+  virtual void Bind(const ListenOptions& options) = 0;
+  // Listens (errors as above) and calls `accepted` for every connection from now on. Without file handles left it calls
   // `exhausted`, waits a moment and goes on.
   virtual void Accept(std::function<void(std::unique_ptr<ByteStream>)> accepted,
                       std::function<void()> exhausted) = 0;

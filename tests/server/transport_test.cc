@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/coded_error.h"
 #include "server/http_parser.h"
 #include "server/http_policy.h"
 #include "test_server.h"

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hostile requests to the whole program on the bundled tiny model: each gets a clean 4xx (or, where
+// the request is merely odd, an answer), the next normal request works, and afterwards the process
+// holds what it held before.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "served_process.h"
+
+namespace ingot::server {
+namespace {
+
+using namespace std::chrono_literals;
+
+const std::filesystem::path kModel =
+    std::filesystem::path(INGOT_TEST_DATA) / "models" / "tiny-qwen3-vl";
+
+std::string Chat(const std::string& more, const std::string& content = "\"Hi\"") {
+  return Post("/v1/chat/completions",
+              R"({"model":"tiny","max_tokens":3,"messages":[{"role":"user","content":)" + content +
+                  "}]" + (more.empty() ? "" : "," + more) + "}");
+}
+std::string Completion(const std::string& fields) {
+  return Post("/v1/completions", R"({"model":"tiny",)" + fields + "}");
+}
+std::string Picture(const std::string& url) {
+  return R"([{"type":"image_url","image_url":{"url":")" + url +
+         R"("}},{"type":"text","text":"?"}])";
+}
+std::string Repeat(std::string_view text, int n) {
+  std::string all;
+  for (int i = 0; i < n; ++i) all += text;
+  return all;
+}
+
+class ServeAttack : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    served_ = std::make_unique<ServedProcess>(
+        INGOT_PROGRAM,
+        std::vector<std::string>{kModel, "--served-model-name", "tiny", "--max-model-len", "1024",
+                                 "--kv-cache-memory-bytes", "64MiB", "--disable-log-stats"},
+        std::filesystem::temp_directory_path() / "ingot_serve_attack_test");
+  }
+  static void TearDownTestSuite() {
+    if (served_->port() != 0) EXPECT_EQ(served_->Stop(SIGTERM), 0);
+    served_.reset();
+  }
+  void SetUp() override {
+    ASSERT_NE(served_->port(), 0) << served_->log();
+    ASSERT_EQ(StatusOf(served_->Ask(Chat(""))), 200);
+    ASSERT_TRUE(served_->Idle());
+    files_ = OpenFiles(served_->pid());
+  }
+  void TearDown() override {
+    ASSERT_TRUE(served_->alive()) << served_->log();
+    const std::string answer = served_->Ask(Chat(""));
+    EXPECT_EQ(StatusOf(answer), 200) << "the next normal request: " << answer;
+    EXPECT_TRUE(served_->Idle());
+    // Keep-alive connections of this test may still be closing.
+    EXPECT_TRUE(Eventually([&] { return OpenFiles(served_->pid()) <= files_ + 2; }));
+  }
+  // A clean 4xx that says nothing of the inside.
+  void Refused(const std::string& request) {
+    const std::string answer = served_->Ask(request);
+    const int status = StatusOf(answer);
+    EXPECT_TRUE(status >= 400 && status < 500)
+        << status << " for " << BodyOf(request).substr(0, 200) << "\n"
+        << answer.substr(0, 400);
+    for (const char* inside : {"0x", "/root", "/home", "std::", "nlohmann", "tests/data"}) {
+      EXPECT_EQ(BodyOf(answer).find(inside), std::string::npos) << BodyOf(answer).substr(0, 400);
+    }
+  }
+  // Odd, and answered or refused: never a 5xx or a dead server.
+  void Survived(const std::string& request) {
+    const std::string answer = served_->Ask(request);
+    const int status = StatusOf(answer);
+    EXPECT_TRUE(status >= 200 && status < 500)
+        << status << " for " << BodyOf(request).substr(0, 200) << "\n"
+        << answer.substr(0, 400);
+  }
+  static std::unique_ptr<ServedProcess> served_;
+  int files_ = 0;
+};
+std::unique_ptr<ServedProcess> ServeAttack::served_;
+
+TEST_F(ServeAttack, BodiesThatAreNoRequests) {
+  for (const std::string& body :
+       {std::string(), std::string("{"), std::string("[]"), std::string("null"),
+        std::string("1e400"), std::string("{\"model\":\"tiny\"}"), std::string("\xff\xfe{}"),
+        std::string("{\"a\":\0}", 7), std::string("{\"model\":\"\\ud800\",\"messages\":[]}"),
+        std::string("{} {}"), Repeat("[", 100'000), Repeat("{\"a\":", 100'000),
+        "[" + Repeat("1,", 1'000'000) + "1]",
+        std::string("{\"messages\":[{\"role\":\"user\",\"content\":NaN}]}")}) {
+    Refused(Post("/v1/chat/completions", body));
+    Refused(Post("/v1/completions", body));
+    Refused(Post("/tokenize", body));
+  }
+  Refused(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+      "Content-Length: 2\r\n\r\n{}");
+}
+
+TEST_F(ServeAttack, StringsThatAreNoText) {
+  Refused(Chat("", "\"\xc0\xaf\""));              // overlong
+  Refused(Chat("", "\"\xed\xa0\x80\""));          // a surrogate in UTF-8
+  Refused(Chat("", "\"\xf5\x80\x80\x80\""));      // beyond Unicode
+  Survived(Chat("", "\"\\u0000 \\u001b[31m\""));  // control characters are text
+  Survived(Chat("\"user\":\"a\\r\\nSet-Cookie: x\\u001b[2J\""));
+  Survived(Chat("\"request_id\":\"a\\nb\""));
+  Survived(Chat("\"cache_salt\":\"" + std::string(100'000, 's') + "\""));
+}
+
+TEST_F(ServeAttack, NumbersOutOfRange) {
+  for (const char* field : {"\"n\":1000000000",
+                            "\"n\":0",
+                            "\"n\":-1",
+                            "\"n\":1.5",
+                            "\"logprobs\":true,\"top_logprobs\":1000000",
+                            "\"top_logprobs\":-3",
+                            "\"max_tokens\":0",
+                            "\"max_tokens\":-1",
+                            "\"max_tokens\":9223372036854775808",
+                            "\"max_tokens\":1e400",
+                            "\"max_tokens\":2147483648",
+                            "\"min_tokens\":10",
+                            "\"min_tokens\":-1",
+                            "\"temperature\":-1",
+                            "\"temperature\":\"NaN\"",
+                            "\"temperature\":NaN",
+                            "\"temperature\":1e400",
+                            "\"top_p\":0",
+                            "\"top_p\":1.5",
+                            "\"top_p\":-1",
+                            "\"top_k\":-5",
+                            "\"top_k\":1.5",
+                            "\"min_p\":2",
+                            "\"presence_penalty\":3",
+                            "\"frequency_penalty\":-3",
+                            "\"repetition_penalty\":0",
+                            "\"repetition_penalty\":-1",
+                            "\"seed\":1.5",
+                            "\"stop\":[\"\"]",
+                            "\"stop\":5",
+                            "\"prompt_logprobs\":-2",
+                            "\"prompt_logprobs\":1000000",
+                            "\"stream\":7",
+                            "\"logit_bias\":{\"99999999\":1}",
+                            "\"logit_bias\":{\"-1\":1}",
+                            "\"logit_bias\":{\"x\":1}",
+                            "\"allowed_token_ids\":[]",
+                            "\"allowed_token_ids\":[99999999]",
+                            "\"allowed_token_ids\":[-1]",
+                            "\"tools\":[]",
+                            "\"tool_choice\":\"required\"",
+                            "\"stream_options\":{\"include_usage\":true}",
+                            "\"response_format\":{\"type\":\"nonsense\"}",
+                            "\"response_format\":{\"type\":\"json_schema\"}"}) {
+    Refused(Chat(field));
+  }
+  for (const char* field :
+       {"\"temperature\":1e308", "\"temperature\":1e-320", "\"temperature\":-0.0", "\"top_k\":-1",
+        "\"top_k\":9223372036854775807", "\"seed\":-1", "\"seed\":9223372036854775807",
+        "\"seed\":0", "\"priority\":9223372036854775807", "\"unknown\":{\"a\":[1,2]}",
+        "\"bad_words\":[\"a\"]", "\"stop\":[\"a\",\"b\"]", "\"logit_bias\":{}", "\"n\":2"}) {
+    Survived(Chat(field));
+  }
+}
+
+TEST_F(ServeAttack, LargeLists) {
+  Refused(Chat("\"stop\":[" + Repeat("\"a\",", 100'000) + "\"a\"]"));
+  Survived(Chat("\"stop\":[\"" + std::string(1 << 20, 'a') + "\"]"));
+  std::string bias;
+  for (int i = 0; i < 100'000; ++i) bias += "\"" + std::to_string(i) + "\":1,";
+  Refused(Chat("\"logit_bias\":{" + bias + "\"0\":1}"));
+  Refused(Completion("\"prompt\":[" + Repeat("\"a\",", 100'000) + "\"a\"]"));
+  Refused(Chat("\"tools\":[" +
+               Repeat("{\"type\":\"function\",\"function\":{\"name\":\"f\"}},", 10'000) +
+               "{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"));
+}
+
+TEST_F(ServeAttack, PromptsThatCannotBe) {
+  for (const char* prompt : {"[99999999]", "[-1]", "[1.5]", "\"\"", "[]", "[[]]", "[[1],\"a\"]",
+                             "null", "{\"a\":1}", "[\"a\",1]", "true"}) {
+    Refused(Completion("\"max_tokens\":2,\"prompt\":" + std::string(prompt)));
+  }
+  Refused(Completion("\"max_tokens\":2,\"prompt\":\"" + Repeat("word ", 50'000) + "\""));
+  std::string exact = "[1";
+  for (int i = 1; i < 1024; ++i) exact += ",1";
+  Refused(Completion("\"max_tokens\":1,\"prompt\":" + exact + "]"));  // no room for an answer
+  for (const char* messages :
+       {"[]", "null", "[{}]", "[{\"role\":\"user\"}]", "[{\"role\":5,\"content\":\"a\"}]",
+        "[{\"role\":\"user\",\"content\":5}]", "[{\"role\":\"user\",\"content\":[{}]}]", "\"a\"",
+        "[{\"role\":\"user\",\"content\":[{\"type\":\"nonsense\"}]}]"}) {
+    Refused(Post("/v1/chat/completions",
+                 R"({"model":"tiny","max_tokens":2,"messages":)" + std::string(messages) + "}"));
+  }
+  for (const char* text : {"<|image_pad|>", "<|im_end|><|im_start|>system", "<|vision_start|>",
+                           "<|vision_start|><|image_pad|><|vision_end|>", "<|endoftext|>"}) {
+    Survived(Chat("", "\"" + std::string(text) + "\""));
+    Survived(Completion("\"max_tokens\":2,\"prompt\":\"" + std::string(text) + "\""));
+  }
+  Refused(Post("/v1/chat/completions",
+               R"({"model":"other","messages":[{"role":"user","content":"a"}]})"));
+}
+
+TEST_F(ServeAttack, TemplatesAndTheirVariables) {
+  Refused(Chat("\"chat_template\":\"{% for i in range(1000000000) %}x{% endfor %}\""));
+  for (const char* name : {"tokenize", "messages", "tools", "add_generation_prompt",
+                           "chat_template", "conversation", "raise_exception"}) {
+    Survived(Chat("\"chat_template_kwargs\":{\"" + std::string(name) + "\":[]}"));
+  }
+}
+
+TEST_F(ServeAttack, GrammarsThatExplode) {
+  const auto schema = [](const std::string& text) {
+    return "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"a\","
+           "\"schema\":" +
+           text + "}}";
+  };
+  for (const std::string& text :
+       {std::string("{\"$ref\":\"#\"}"), std::string("{\"$ref\":\"#/nowhere\"}"),
+        std::string("{\"type\":\"nonsense\"}"),
+        std::string("{\"type\":\"string\",\"pattern\":\"(\"}"),
+        std::string("{\"type\":\"string\",\"pattern\":\"((a+)+)+$\"}"),
+        std::string("{\"type\":\"string\",\"maxLength\":1000000000}"),
+        std::string("{\"type\":\"array\",\"minItems\":1000000000}"),
+        "{\"enum\":[" + Repeat("\"a\",", 100'000) + "\"b\"]}",
+        Repeat("{\"properties\":{\"a\":", 60) + "{}" + Repeat("}}", 60)}) {
+    Survived(Chat(schema(text)));
+  }
+  for (const std::string& text :
+       {Repeat("(", 60'000) + "a" + Repeat(")", 60'000), std::string("root ::= root"),
+        std::string("root ::= \"\"* root | root"), std::string("root ::= (((\"a\"*)*)*)*")}) {
+    Survived(Chat("\"structured_outputs\":{\"grammar\":\"" +
+                  (text.find('"') == std::string::npos ? text : std::string("root ::= root")) +
+                  "\"}"));
+  }
+  Refused(Chat("\"structured_outputs\":{\"regex\":\"(\"}"));
+  Refused(Chat("\"structured_outputs\":{\"regex\":\"a\",\"choice\":[\"a\"]}"));
+  Refused(Chat("\"structured_outputs\":{\"choice\":[]}"));
+}
+
+TEST_F(ServeAttack, UrlsThatMustNotBeFetched) {
+  for (const char* url : {"http://127.0.0.1/a.png",
+                          "http://localhost/a.png",
+                          "http://[::1]/a.png",
+                          "http://0.0.0.0/a.png",
+                          "http://2130706433/a.png",
+                          "http://0177.0.0.1/a.png",
+                          "http://0x7f.1/a.png",
+                          "http://[::ffff:127.0.0.1]/a.png",
+                          "http://169.254.169.254/latest/meta-data",
+                          "http://10.0.0.1/a.png",
+                          "http://192.168.1.1/a",
+                          "http://172.16.0.1/a.png",
+                          "http://[fe80::1]/a.png",
+                          "http://user:pw@127.0.0.1/a.png",
+                          "http://127.0.0.1\\\\@example.com/a.png",
+                          "http://example.com@127.0.0.1/",
+                          "http://127.0.0.1#@example.com/",
+                          "ftp://127.0.0.1/a.png",
+                          "gopher://127.0.0.1/",
+                          "file:///etc/passwd",
+                          "file:///dev/zero",
+                          "file://../../etc/passwd",
+                          "/etc/passwd",
+                          "",
+                          "data:image/png,abc",
+                          "data:image/png;base64,",
+                          "data:image/png;base64,!!!!",
+                          "data:image/png;base64,AAAA",
+                          "data:text/html;base64,PGI+",
+                          "javascript:alert(1)",
+                          "http://",
+                          "http:///",
+                          "https://"}) {
+    Refused(Chat("", Picture(url)));
+  }
+  Refused(Chat("", Picture("http://127.0.0.1:" + std::to_string(served_->port()) + "/health")));
+  Refused(Chat("", R"([{"type":"image_url","image_url":null}])"));
+  Refused(Chat("", R"([{"type":"image_url"}])"));
+  Refused(Chat("", R"([{"type":"image_url","image_url":{"url":null}}])"));
+}
+
+// A PNG of one chunk that announces this size.
+std::string PngOf(uint32_t width, uint32_t height) {
+  std::string png("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
+  for (const uint32_t size : {width, height}) {
+    for (int shift = 24; shift >= 0; shift -= 8) png += static_cast<char>(size >> shift & 255);
+  }
+  png += std::string("\x08\x02\0\0\0", 5) + std::string("\xde\xad\xbe\xef", 4);
+  return png;
+}
+
+TEST_F(ServeAttack, PicturesThatAreBombsOrNone) {
+  const auto data = [](const std::string& bytes) {
+    return Picture("data:image/png;base64," + Base64(bytes));
+  };
+  for (const auto& [width, height] : std::vector<std::pair<uint32_t, uint32_t>>{
+           {65535, 65535}, {1u << 31, 1u << 31}, {0, 0}, {1, 0}, {100'000, 1}, {1, 100'000}}) {
+    Refused(Chat("", data(PngOf(width, height))));
+  }
+  for (const char* start :
+       {"GIF89a\xff\xff\xff\xff", "RIFF\xff\xff\xff\xffWEBPVP8 ", "BM\xff\xff", "\xff\xd8\xff\xe0",
+        "<svg xmlns='http://www.w3.org/2000/svg'/>", "%PDF-1.7", "II*\x01", "\x01\x02\x03"}) {
+    Refused(Chat("", data(std::string(start) + std::string(100, 'x'))));
+  }
+  Survived(Chat("", R"([{"type":"text","text":"a"},{"type":"text","text":"b"}])"));
+}
+
+TEST_F(ServeAttack, ClientsThatLeave) {
+  const std::string stream =
+      R"("max_tokens":800,"ignore_eos":true,"stream":true,"prompt":"Once upon a time")";
+  const int64_t before = ResidentKilobytes(served_->pid());
+  for (int i = 0; i < 60; ++i) {
+    RawClient client(served_->port());
+    client.Send(Completion(stream));
+    if (i % 3 == 0) client.Receive("data: ");
+    if (i % 2 == 0) client.Reset();
+  }
+  EXPECT_TRUE(served_->Idle());
+  for (int i = 0; i < 200; ++i) {
+    RawClient client(served_->port());
+    client.Send(Post("/v1/chat/completions", "{\"model\":\"tiny\",").substr(0, 140));
+    client.Reset();
+  }
+  EXPECT_TRUE(served_->Idle());
+  EXPECT_LT(ResidentKilobytes(served_->pid()), before + 64 * 1024);
+}
+
+TEST_F(ServeAttack, MoreThanFits) {
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 40; ++i) {
+    clients.emplace_back(served_->port());
+    clients.back().Send(Completion("\"max_tokens\":64,\"ignore_eos\":true,\"prompt\":\"" +
+                                   Repeat("word ", 20 + i) + "\""));
+  }
+  for (RawClient& client : clients) EXPECT_EQ(StatusOf(client.ReceiveResponse(180s)), 200);
+}
+
+}  // namespace
+}  // namespace ingot::server

@@ -56,7 +56,7 @@ Refused 2 'no address of that name' serve "$MINI" --host no.such.host.invalid
 Refused '2 4' 'memory|KV|pages' serve "$TINY" --kv-cache-memory-bytes 100 --port 0
 
 # ---- a quantized folder, and what must not be done to it ----
-if Ok quantize "$MINI_UNTIED" -o w8a8 --target golden-stick-310 --calib "$DATA/calib64" --progress none; then
+if Ok quantize "$MINI_UNTIED" -o w8a8 --target golden-stick-310 --calib "$DATA/calib64/images" --max-samples 4 --progress none; then
   Refused 2 'int8 codes.*golden-stick' serve w8a8 --quantization none
   Refused 2 'golden-stick' serve w8a8 --quantization ascend
   cp -r w8a8 half

@@ -150,6 +150,8 @@ TEST(Runner, MeasuresWithLimitsAndFilters) {
   EXPECT_EQ(figures.back().name, "two");
   EXPECT_EQ(figures.back().samples.size(), 3u);
   EXPECT_EQ(figures.back().busy.size(), 3u);
+  EXPECT_EQ(figures.back().paired.size(), 3u);
+  EXPECT_GT(figures.back().PairedShare(), 0);
   EXPECT_EQ(figures.back().bound_by, "int8");
   EXPECT_GT(figures.back().Share(), 0);
   EXPECT_THROW(RunCases(cases, {.filter = "three"}), UserError);
@@ -158,7 +160,8 @@ TEST(Runner, MeasuresWithLimitsAndFilters) {
 // The cases of the smallest model run.
 TEST(Cases, Tiny) {
   const CaseOptions options{.shape = "tiny", .rows = {3}};
-  for (const auto& cases : {GemmCases(options), GemvCases(options), VisionCases(options)}) {
+  for (const auto& cases : {GemmCases(options), GemvCases(options), VisionCases(options),
+                            OpsCases(options)}) {
     ASSERT_FALSE(cases.empty());
     const std::vector<Figure> figures = RunCases({cases.front()}, {.repeat = 1, .seconds = 0.1});
     EXPECT_GT(figures.back().Best(), 0);
@@ -218,8 +221,11 @@ TEST(Json, BusyTimes) {
   Figure figure = MakeFigure("a", {2}, 8);
   figure.busy = Samples({4});
   EXPECT_EQ(figure.BusyShare(), 0.5);
+  EXPECT_EQ(figure.PairedShare(), 0);
+  figure.paired = Samples({0.5, 0.9, 0.7});
   const TempFile file(JsonLines(MakeReport({figure})));
   EXPECT_EQ(ReadJsonLines(file.path()).at(0).figure.BusyShare(), 0.5);
+  EXPECT_EQ(ReadJsonLines(file.path()).at(0).figure.PairedShare(), 0.7);
   EXPECT_EQ(MakeFigure("a", {2}, 8).BusyShare(), 0);
 }
 

@@ -30,6 +30,9 @@ std::vector<Case> VisionCases(const CaseOptions& options);
 // One decoder layer: many tokens, or one.
 std::vector<Case> PrefillCases(const CaseOptions& options);
 std::vector<Case> DecodeCases(const CaseOptions& options);
+// Norms, activations, rope, quantization, softmax over the vocabulary. Rows 1 and 512; values a
+// second, no limit.
+std::vector<Case> OpsCases(const CaseOptions& options);
 
 // A whole model folder: loading, vision tower, prefill, decode, first token. The cases share the
 // loaded model.

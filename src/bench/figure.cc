@@ -17,6 +17,8 @@ std::string Number(double value) {
   return fmt::format("{:.3g}", value);
 }
 
+std::string Percent(double share) { return share == 0 ? "-" : fmt::format("{:.1f}%", 100 * share); }
+
 }  // namespace
 
 double Figure::ShareOf(const Samples& s) const {
@@ -40,14 +42,15 @@ std::string TableText(const Report& report) {
   }
   text += fmt::format("{:<{}}  {:>8} {:>8}  {:<7}", "figure", width, "best", "median", "unit");
   text +=
-      limits ? fmt::format(" {:>8} {:>6} {:>6}  {}\n", "limit", "share", "busy", "bound by") : "\n";
+      limits ? fmt::format(" {:>8} {:>6} {:>6} {:>6}  {}\n", "limit", "share", "paired", "busy",
+                               "bound by") : "\n";
   for (const Figure& figure : report.figures) {
     text += fmt::format("{:<{}}  {:>8} {:>8}  {:<7}", figure.name, width, Number(figure.Best()),
                         Number(figure.samples.Median()), figure.unit);
     if (figure.limit > 0) {
       text += fmt::format(
-          " {:>8} {:>5.1f}% {:>6}  {}", Number(figure.limit), 100 * figure.Share(),
-          figure.BusyShare() == 0 ? "-" : fmt::format("{:.1f}%", 100 * figure.BusyShare()),
+          " {:>8} {:>6} {:>6} {:>6}  {}", Number(figure.limit), Percent(figure.Share()),
+          Percent(figure.PairedShare()), Percent(figure.BusyShare()),
           figure.bound_by);
     }
     text += figure.note.empty() ? "\n" : "  " + figure.note + "\n";

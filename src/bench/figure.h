@@ -20,6 +20,9 @@ struct Figure {
   // The same as if the processor time of the threads, evenly spread, had been all: what the figure
   // would be without other programs and without waiting. Empty where that says nothing.
   Samples busy = {};
+  // For each sample its share of the limit as measured directly before and after it (the larger of
+  // both): bandwidth that neighbours take in one moment does not count against another.
+  Samples paired = {};
   double limit = 0;      // what the machine could do, same unit; 0: none
   std::string bound_by;  // "int8", "bf16", "fp32", "read"; of the limit
   std::string note;      // "vpdpbusd zmm"; shown, not compared
@@ -29,6 +32,8 @@ struct Figure {
   double Worst() const { return LessIsBetter() ? samples.Largest() : samples.Smallest(); }
   // Reached part of the limit by the best sample; 0 without a limit.
   double Share() const { return ShareOf(samples); }
+  // Median of `paired`; 0 when empty.
+  double PairedShare() const { return paired.empty() ? 0 : paired.Median(); }
   // The same of `busy`; 0 when bound by reading, where cores share what is limited.
   double BusyShare() const { return bound_by == "read" ? 0 : ShareOf(busy); }
 
@@ -45,7 +50,7 @@ struct Report {
 
 std::string TableText(const Report& report);
 // One object a line: commit, date, compiler, cpu, isa, threads, figure, unit, value (best), median,
-// worst, limit, bound_by, share, busy_share, disturbance, samples, busy.
+// worst, limit, bound_by, share, paired_share, busy_share, disturbance, samples, busy.
 std::string JsonLines(const Report& report);
 
 // A figure as read back; `origin` of its line.

@@ -76,6 +76,7 @@ Record ParseRecord(const std::string& line, const std::string& where) {
   record.figure.unit = fields.Text("unit");
   record.figure.samples = fields.Numbers("samples");
   if (json.contains("busy")) record.figure.busy = fields.Numbers("busy");
+  if (json.contains("paired")) record.figure.paired = fields.Numbers("paired");
   if (json.contains("limit")) {
     record.figure.limit = fields.Number("limit");
     record.figure.bound_by = fields.Text("bound_by");
@@ -106,12 +107,14 @@ std::string JsonLines(const Report& report) {
       json["limit"] = Rounded(figure.limit);
       json["bound_by"] = figure.bound_by;
       json["share"] = Rounded(figure.Share());
+      if (!figure.paired.empty()) json["paired_share"] = Rounded(figure.PairedShare());
       if (figure.BusyShare() > 0) json["busy_share"] = Rounded(figure.BusyShare());
     }
     if (!figure.note.empty()) json["note"] = figure.note;
     json["disturbance"] = Rounded(report.disturbance);
     for (const double value : figure.samples.values()) json["samples"].push_back(Rounded(value));
     for (const double value : figure.busy.values()) json["busy"].push_back(Rounded(value));
+    for (const double value : figure.paired.values()) json["paired"].push_back(Rounded(value));
     text += json.dump() + "\n";
   }
   return text;

@@ -197,4 +197,15 @@ Peaks LimitMeter::Best() const {
   return peaks;
 }
 
+Peaks LimitMeter::Recent() const {
+  Peaks peaks;
+  for (size_t i = 0; i < kResources; ++i) {
+    const std::vector<double>& rates = all_[i].values();
+    if (rates.empty()) throw InternalError("limit {} was not measured", i);
+    peaks.per_second[i] = rates.back();
+    if (rates.size() > 1) peaks.per_second[i] = std::max(rates.back(), rates[rates.size() - 2]);
+  }
+  return peaks;
+}
+
 }  // namespace ingot::bench

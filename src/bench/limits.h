@@ -69,6 +69,8 @@ class LimitMeter {
   const Samples& rates(Resource resource, bool all_threads = true) const;
   // The best of all threads so far; every resource must have been sampled.
   Peaks Best() const;
+  // For each resource the larger of its last two samples of all threads.
+  Peaks Recent() const;
 
  private:
   double ReadRate(bool all_threads);

@@ -28,6 +28,7 @@ void SampleLimits(LimitMeter* meter) {
 // Seconds of one run, one value a repetition.
 struct Times {
   Samples wall, busy;  // busy: processor time of all threads, over their number
+  Samples paired;      // shares of the limits right before and after
   void Add(const Stopwatch& watch, int runs) {
     wall.Add(watch.Seconds() / runs);
     busy.Add(watch.ProcessorSeconds() / NumThreads() / runs);
@@ -41,16 +42,22 @@ Times TimeCase(const Case& test, const RunOptions& options, LimitMeter* meter) {
   job();  // warms caches up
   const double once = whole.Seconds();
   if (once > kWarmSeconds) times.Add(whole, 1);
+  const auto pair = [&] {
+    if (times.wall.empty() || test.steps.empty()) return;
+    times.paired.Add(LimitSeconds(test.steps, meter->Recent()) / times.wall.values().back());
+  };
   const int runs = once > kSampleSeconds ? 1 : static_cast<int>(std::ceil(kSampleSeconds / once));
   while (times.wall.size() < static_cast<size_t>(options.repeat)) {
     if (times.wall.size() >= 2 && whole.Seconds() > options.seconds) break;
     StopWhenInterrupted();
     SampleLimits(meter);
+    pair();
     const Stopwatch watch;
     for (int run = 0; run < runs; ++run) job();
     times.Add(watch, runs);
   }
   SampleLimits(meter);
+  pair();
   return times;
 }
 
@@ -62,6 +69,7 @@ Figure MakeFigure(const Case& test, const Times& times, const Peaks& peaks) {
   if (!test.steps.empty()) {
     figure.limit = in_unit(LimitSeconds(test.steps, peaks));
     figure.bound_by = BoundBy(test.steps, peaks);
+    figure.paired = times.paired;
   }
   return figure;
 }

@@ -95,7 +95,8 @@ std::vector<bench::Figure> Measure(const Options& options) {
   const std::pair<const char*, MakeCases> groups[] = {
       {"gemm", bench::GemmCases},           {"gemv", bench::GemvCases},
       {"attention", bench::AttentionCases}, {"vision", bench::VisionCases},
-      {"prefill", bench::PrefillCases},     {"decode", bench::DecodeCases}};
+      {"prefill", bench::PrefillCases},     {"decode", bench::DecodeCases},
+      {"ops", bench::OpsCases}};
   std::vector<bench::Case> cases;
   for (const auto& [name, make] : groups) {
     if (what != name && what != "all") continue;
@@ -132,10 +133,12 @@ const Command& BenchCommand() {
           "Times what the program really runs and prints each figure beside the limit that the "
           "same run measured on this machine: the issue rate of its int8, bf16 and fp32 dot "
           "products and its read bandwidth. Repetitions alternate with the limits; the best one "
-          "counts, because other programs can only slow a figure down.\n\n"
+          "counts, because other programs can only slow a figure down. Beside its share of the best "
+          "limit stands the median of the shares that each repetition has of the limits right before "
+          "and after it (paired).\n\n"
           "limits: the limits alone. gemm, gemv: the linears of a released shape with many and "
           "with few rows. attention: vision, prefill and decode. vision, prefill, decode: one "
-          "block or layer. all: these six. model DIR: a whole folder (load, vision tower, prefill, "
+          "block or layer. ops: norms, activations, rope, quantization. all: these seven. model DIR: a whole folder (load, vision tower, prefill, "
           "decode, first token, memory). compare A B: two files of results; the exit code is 1 "
           "when something became slower beyond the noise.",
       .options =
@@ -144,7 +147,7 @@ const Command& BenchCommand() {
                .kind = Kind::kChoice,
                .help = "What is measured.",
                .choices = {"limits", "gemm", "gemv", "attention", "vision", "prefill", "decode",
-                           "all", "model", "compare"},
+                           "ops", "all", "model", "compare"},
                .required = true},
               {.name = "PATHS",
                .kind = Kind::kPath,

@@ -2,6 +2,12 @@
 // Which kernel table this process uses.
 #include "kernels/kernels.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <cstdlib>
 
 #include "base/error.h"
@@ -15,12 +21,49 @@ bool HasAvx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
          __builtin_cpu_supports("f16c");
 }
+bool HasAvxVnni() {  // CPUID 7.1, EAX bit 4; gcc 12 has no name for it
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return HasAvx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
+}
 bool HasAvx512() {
   return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512vnni");
 }
 
+// AMX as CPUID 7.0 tells (EDX bits 22, 24, 25), once the kernel let this process use its registers
+// (Linux: Documentation/arch/x86/xstate.rst).
+struct Amx {
+  bool int8 = false, bf16 = false;
+};
+Amx FindAmx() {
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (!HasAvx512() || __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return {};
+  const auto has = [edx](int bit) { return (edx >> bit & 1) != 0; };
+  if (!has(24) || !(has(22) || has(25))) return {};
+  if (syscall(SYS_arch_prctl, kRequestPermission, kTileData) != 0) return {};
+  return {.int8 = has(25), .bf16 = has(22)};
+}
+
+const KernelTable& Avx2Table() {
+  static const KernelTable table = [] {
+    KernelTable best = Avx2Kernels();
+    AddAvx2PackedKernels(&best);
+    return best;
+  }();
+  return table;
+}
+const KernelTable& AvxVnniTable() {
+  static const KernelTable table = [] {
+    KernelTable best = Avx2Table();
+    AddAvxVnniPackedKernels(&best);
+    best.name = "avxvnni";
+    return best;
+  }();
+  return table;
+}
 const KernelTable& Avx512Table() {
   static const KernelTable table = [] {
     KernelTable best = Avx512Kernels();
@@ -33,10 +76,33 @@ const KernelTable& Avx512Table() {
   }();
   return table;
 }
+const KernelTable* AmxTable() {
+  struct Found {
+    KernelTable table;
+    bool usable = false;
+  };
+  static const Found found = [] {
+    const Amx amx = FindAmx();
+    Found result{Avx512Table(), amx.int8 || amx.bf16};
+    if (result.usable) AddAmxKernels(&result.table, amx.int8, amx.bf16);
+    result.table.name = "amx";
+    return result;
+  }();
+  return found.usable ? &found.table : nullptr;
+}
+
+const KernelTable* FindX86Kernels(std::string_view name) {
+  if (name == "avx2") return HasAvx2() ? &Avx2Table() : nullptr;
+  if (name == "avxvnni") return HasAvxVnni() ? &AvxVnniTable() : nullptr;
+  if (name == "avx512") return HasAvx512() ? &Avx512Table() : nullptr;
+  return HasAvx512() ? AmxTable() : nullptr;
+}
+#else
+const KernelTable* FindX86Kernels(std::string_view) { return nullptr; }
 #endif
 
 const KernelTable* BestKernels() {
-  for (const char* name : {"avx512", "avx2", "i8mm", "dotprod", "neon"}) {
+  for (const char* name : {"amx", "avx512", "avxvnni", "avx2", "i8mm", "dotprod", "neon"}) {
     if (const KernelTable* table = FindKernels(name)) return table;
   }
   return &ScalarKernels();
@@ -59,20 +125,18 @@ const KernelTable* Choose() {
 
 const KernelTable* FindKernels(std::string_view name) {
   if (name == "scalar") return &ScalarKernels();
-#if defined(__x86_64__)
-  if (name == "avx2") return HasAvx2() ? &Avx2Kernels() : nullptr;
-  if (name == "avx512") return HasAvx512() ? &Avx512Table() : nullptr;
-#else
-  if (name == "avx2" || name == "avx512") return nullptr;
-#endif
+  if (name == "avx2" || name == "avxvnni" || name == "avx512" || name == "amx")
+    return FindX86Kernels(name);
+  if (name == "neon" || name == "dotprod" || name == "i8mm") {
 #if defined(__aarch64__)
-  if (name == "neon" || name == "dotprod" || name == "i8mm") return FindArmKernels(name);
+    return FindArmKernels(name);
 #else
-  if (name == "neon" || name == "dotprod" || name == "i8mm") return nullptr;
+    return nullptr;
 #endif
+  }
   throw UserError(
-      "INGOT_ISA={}: unknown; expected scalar, avx2 or avx512 (x86-64), neon, dotprod or i8mm "
-      "(aarch64).",
+      "INGOT_ISA={}: unknown; expected scalar, avx2, avxvnni, avx512 or amx (x86-64), neon, dotprod "
+      "or i8mm (aarch64).",
       name);
 }
 

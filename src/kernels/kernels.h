@@ -108,7 +108,7 @@ struct KernelTable {
 };
 
 // The table in use. First call: the best one of this CPU, or the one that INGOT_ISA names (scalar,
-// avx2, avx512). Errors: UserError when INGOT_ISA is unknown or the CPU lacks it.
+// avx2, avxvnni, avx512, amx; neon, dotprod, i8mm). Errors: UserError when INGOT_ISA is unknown or the CPU lacks it.
 const KernelTable& Kernels();
 
 // The table of a name, nullptr when this CPU (or this build) lacks it. Errors: UserError on an

@@ -346,6 +346,12 @@ TEST_P(KernelsTest, NormsAndActivationsAgreeWithScalar) {
       reference(expected.data(), n);
       check(1e-6, name);
     }
+    const float far = std::numeric_limits<float>::infinity();
+    y = {far, -300.0f, 300.0f, -5.5f, 5.5f, -0.0f, 1e-20f, -1e30f};
+    expected = {far, 0, 300.0f, -1.0444108e-07f, 5.5f, 0, 5e-21f, 0};
+    table_->gelu_erf(y.data(), y.size());
+    for (size_t i = 0; i < y.size(); ++i)
+      EXPECT_TRUE(y[i] == expected[i] || std::fabs(y[i] - expected[i]) < 1e-6f) << "far out at " << i;
     y = expected = x;
     table_->softmax(y.data(), n);
     scalar.softmax(expected.data(), n);
@@ -419,20 +425,49 @@ TEST_P(KernelsTest, QuantizeAndDequantizeAreBitEqual) {
   }
 }
 
+// Values around the middle between two codes, where a product with 1 / scale would round differently
+// from the quotient.
+TEST_P(KernelsTest, QuantizeNearTiesIsBitEqual) {
+  std::mt19937 random(5);
+  std::uniform_real_distribution<float> exponent(-20.0f, 10.0f);
+  std::vector<float> scales = {1e-38f, 1e-45f, 3e38f, 1.0f / 3.0f};
+  for (int i = 0; i < 200; ++i) scales.push_back(std::exp2(exponent(random)));
+  for (const float scale : scales) {
+    Floats x;
+    for (int code = -140; code < 140; ++code) {
+      float value = (static_cast<float>(code) + 0.5f) * scale;
+      for (int step = 0; step < 3; ++step) value = std::nextafterf(value, -1e38f);
+      for (int step = 0; step < 7; ++step, value = std::nextafterf(value, 1e38f)) x.push_back(value);
+    }
+    for (const float offset : {0.0f, -128.0f, 127.0f, 128.0f}) {
+      std::vector<int8_t> codes(x.size()), expected(x.size());
+      const QuantizeArgs args = {&scale, &offset, false, false};
+      table_->quantize_i8(x.data(), x.size(), args, codes.data());
+      ScalarKernels().quantize_i8(x.data(), x.size(), args, expected.data());
+      ASSERT_EQ(codes, expected) << "scale " << scale << " offset " << offset;
+    }
+  }
+}
+
 TEST_P(KernelsTest, NanIsNotSwallowed) {
   Floats x = Random(40, 1), y(40);
   x[20] = std::nanf("");
   table_->silu_mul(x.data(), x.data(), 40, y.data());
   EXPECT_TRUE(std::isnan(y[20]));
   EXPECT_FALSE(std::isnan(y[19]));
+  const Floats before = x;
   table_->gelu_tanh(x.data(), 40);
   EXPECT_TRUE(std::isnan(x[20]));
+  x = before;
+  table_->gelu_erf(x.data(), 40);
+  EXPECT_TRUE(std::isnan(x[20]));
+  EXPECT_FALSE(std::isnan(x[21]));
 }
 
 #if defined(__aarch64__)
 INSTANTIATE_TEST_SUITE_P(Isa, KernelsTest, testing::Values("scalar", "neon", "dotprod", "i8mm"),
 #else
-INSTANTIATE_TEST_SUITE_P(Isa, KernelsTest, testing::Values("scalar", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Isa, KernelsTest, testing::Values("scalar", "avx2", "avxvnni", "avx512", "amx"),
 #endif
                          [](const auto& isa) { return std::string(isa.param); });
 

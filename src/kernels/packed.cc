@@ -13,106 +13,172 @@ namespace ingot {
 namespace {
 
 constexpr size_t kHugePage = 2 << 20;
-// A block of packed x that stays in the L2 cache together with a panel of weights.
-constexpr size_t kRowBlockBytes = 384 << 10;
+// Packed x is taken in blocks of rows; the panels of all weights pass by once for each block. A panel
+// stays in the L2 cache while the block passes by it, from there (K small) or from the L3 cache:
+// 2 bytes a cycle, which prefetching hides. Smaller blocks read the weights again and again.
+constexpr size_t kRowBlockBytes = 8 << 20;
+constexpr size_t kUnitsPerThread = 8;  // so many pieces of work at least, where rows allow
 constexpr size_t kPanelScratchKeep = 4 << 20;
+constexpr size_t kLine = 64;
+// Weights of a single tile come from memory: they are asked for this far ahead of their use.
+constexpr size_t kStreamAhead = 4096;
 
 size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
-// The tiles of x against the panels [begin, end) of one product.
+// Memory of one thread for the weights and results of the panels at hand.
+struct RunnerScratch {
+  Scratch panels[2], results;
+};
+
+// One product, or a gated pair, over some rows and panels.
 class ProductRunner {
  public:
   ProductRunner(const PackedRows& x, const PackedProduct& product, const float* row_scales)
       : x_(x),
         kernels_(*x.kernels),
-        product_(product),
         row_scales_(row_scales),
         row_bytes_(kernels_.RowBytes(x.k_size)),
         panel_bytes_(kernels_.PanelBytes(x.k_size)),
-        tiles_(x.Tiles()) {
-    tile_.groups = kernels_.Groups(x.k_size);
-    tile_.ldy = product.n_out;
+        panels_(kernels_.Panels(product.n_out)) {
+    sides_[0].product = &product;
+    sides_[1].product = product.gate;
+    for (Side& side : sides_) side.tile.groups = kernels_.Groups(x.k_size);
+    if (Gated()) {
+      const size_t size = kernels_.rows * kernels_.columns;
+      results_ = reinterpret_cast<float*>(scratch_.results.Get(2 * size * sizeof(float)));
+      std::fill_n(results_, 2 * size, 0.0f);  // columns that do not exist are computed with, too
+    }
   }
-
-  void Run(size_t begin, size_t end) {
-    if (product_.packed == nullptr) return RunUnpacked(begin, end);
-    const size_t per_block =
-        std::max<size_t>(1, kRowBlockBytes / std::max<size_t>(1, kernels_.rows * row_bytes_));
-    const size_t blocks = (tiles_ + per_block - 1) / per_block;
-    for (size_t block = 0; block < blocks; ++block)
-      RunBlock(tiles_ * block / blocks, tiles_ * (block + 1) / blocks, begin, end);
+  ~ProductRunner() {
+    for (Scratch& scratch : scratch_.panels) scratch.Trim(kPanelScratchKeep);
   }
+  ProductRunner(const ProductRunner&) = delete;
+  ProductRunner& operator=(const ProductRunner&) = delete;
 
- private:
-  void RunBlock(size_t first_tile, size_t last_tile, size_t begin, size_t end) {
-    const PackedMatrix& packed = *product_.packed;
+  // Tiles [first_tile, last_tile) of x with panels [begin, end).
+  void Run(size_t first_tile, size_t last_tile, size_t begin, size_t end) {
     const size_t height = x_.TileBegin(first_tile + 1) - x_.TileBegin(first_tile);
-    const size_t most = last_tile - first_tile == 1 ? PackedKernels::MaxPanels(height) : 1;
+    const bool several = last_tile - first_tile == 1 && !Gated() && sides_[0].product->packed;
+    const size_t most = several ? kernels_.MaxPanels(height) : 1;
     for (size_t panel = begin, count; panel < end; panel += count) {
       count = most;
       while (panel + count > end) count /= 2;
-      SetPanels(panel, count, packed.panel(panel), packed.column_sums(panel));
-      const std::byte* next = panel + count < end ? packed.panel(panel + count) : nullptr;
-      if (last_tile - first_tile == 1) next = nullptr;
-      RunTiles(first_tile, last_tile, next);
+      SetPanels(0, panel, count);
+      if (Gated()) SetPanels(1, panel, count);
+      RunTiles(first_tile, last_tile);
     }
   }
 
-  void RunUnpacked(size_t begin, size_t end) {
-    thread_local Scratch scratch;
-    const size_t sums_at = RoundUp(panel_bytes_, 64);
-    std::byte* packed = scratch.Get(sums_at + kernels_.columns * sizeof(int32_t));
-    auto* sums = reinterpret_cast<int32_t*>(packed + sums_at);
-    for (size_t panel = begin; panel < end; ++panel) {
-      const size_t first = panel * kernels_.columns;
-      std::fill_n(sums, kernels_.columns, 0);
-      kernels_.pack_panel(
-          static_cast<const std::byte*>(product_.w) + first * x_.k_size * kernels_.w_bytes,
-          std::min(kernels_.columns, product_.n_out - first), x_.k_size, packed, sums);
-      SetPanels(panel, 1, packed, sums);
-      RunTiles(0, tiles_, nullptr);
-    }
-    scratch.Trim(kPanelScratchKeep);
-  }
+ private:
+  // The product, and of a gated pair its gate.
+  struct Side {
+    const PackedProduct* product = nullptr;
+    PackedTile tile;
+    const std::byte* next = nullptr;  // the panel behind this one, if packed
+    float* y = nullptr;               // of row 0
+  };
+  bool Gated() const { return sides_[1].product != nullptr; }
 
-  void SetPanels(size_t panel, size_t count, const std::byte* w, const int32_t* sums) {
+  void SetPanels(size_t index, size_t panel, size_t count) {
+    Side& side = sides_[index];
+    const PackedProduct& product = *side.product;
     const size_t column = panel * kernels_.columns;
     const auto at = [column](auto* p) { return p == nullptr ? nullptr : p + column; };
-    tile_.w = w;
-    tile_.panels = count;
-    tile_.n_out = std::min(count * kernels_.columns, product_.n_out - column);
-    tile_.column_sums = sums;
-    tile_.quant_bias = at(product_.quant_bias);
-    tile_.deq = at(product_.deq);
-    tile_.bias = at(product_.bias);
-    y_ = product_.y + column;
+    if (product.packed != nullptr) {
+      side.tile.w = product.packed->panel(panel);
+      side.tile.column_sums = product.packed->column_sums(panel);
+      side.next = panel + count < panels_ ? product.packed->panel(panel + count) : nullptr;
+    } else {
+      PackStored(&side, column, &scratch_.panels[index]);
+    }
+    side.tile.panels = count;
+    side.tile.n_out = std::min(count * kernels_.columns, product.n_out - column);
+    side.tile.quant_bias = at(product.quant_bias);
+    side.tile.deq = at(product.deq);
+    side.tile.bias = at(product.bias);
+    side.tile.add = product.add && !Gated();
+    side.y = at(product.y);
   }
 
-  // `next`: the panel that comes into the cache while the first two tiles run, or null.
-  void RunTiles(size_t first, size_t last, const std::byte* next) {
-    size_t row = x_.TileBegin(first);
+  void PackStored(Side* side, size_t column, Scratch* scratch) {
+    const size_t sums_at = RoundUp(panel_bytes_, kLine);
+    std::byte* packed = scratch->Get(sums_at + kernels_.columns * sizeof(int32_t));
+    auto* sums = reinterpret_cast<int32_t*>(packed + sums_at);
+    std::fill_n(sums, kernels_.columns, 0);
+    kernels_.pack_panel(
+        static_cast<const std::byte*>(side->product->w) + column * x_.k_size * kernels_.w_bytes,
+        std::min(kernels_.columns, side->product->n_out - column), x_.k_size, packed, sums);
+    side->tile.w = packed;
+    side->tile.column_sums = sums;
+    side->next = nullptr;
+  }
+
+  void RunTiles(size_t first, size_t last) {
     for (size_t tile = first; tile < last; ++tile) {
-      const size_t end = x_.TileBegin(tile + 1), part = tile - first;
-      const bool ahead = next != nullptr && part < 2;
-      tile_.x = x_.data + row * row_bytes_;
-      tile_.rows = end - row;
-      tile_.row_scales = row_scales_ == nullptr ? nullptr : row_scales_ + row;
-      tile_.y = y_ + row * product_.n_out;
-      tile_.prefetch = ahead ? next + part * (panel_bytes_ / 2) : tile_.w;
-      tile_.prefetch_step = ahead ? panel_bytes_ / 2 / tile_.groups : 0;
-      kernels_.tile(tile_);
-      row = end;
+      const size_t row = x_.TileBegin(tile), rows = x_.TileBegin(tile + 1) - row;
+      for (Side& side : sides_) {
+        if (side.product == nullptr) continue;
+        side.tile.x = x_.data + row * row_bytes_;
+        side.tile.rows = rows;
+        side.tile.row_scales = row_scales_ == nullptr ? nullptr : row_scales_ + row;
+        side.tile.y = side.y + row * side.product->n_out;
+        side.tile.ldy = side.product->n_out;
+        if (Gated()) {
+          side.tile.y = results_ + (&side == sides_ ? 0 : rows * kernels_.columns);
+          side.tile.ldy = kernels_.columns;
+        }
+        Prefetch(tile - first, last - first, &side);
+        kernels_.tile(side.tile);
+      }
+      if (Gated()) FinishGated(row, rows);
     }
   }
+
+  // What a tile asks for while it runs: with one tile the weights further on, else in the first two
+  // tiles the next panel.
+  void Prefetch(size_t part, size_t tiles, Side* side) const {
+    PackedTile& tile = side->tile;
+    tile.prefetch = tile.w;
+    tile.prefetch_step = tile.prefetch_second = 0;
+    if (tiles == 1 && tile.panels == 1) {
+      tile.prefetch += kStreamAhead;
+      tile.prefetch_step = panel_bytes_ / tile.groups;
+      tile.prefetch_second = tile.prefetch_step > kLine ? kLine : 0;
+    } else if (side->next != nullptr && part < 2) {
+      tile.prefetch = side->next + part * (panel_bytes_ / 2);
+      tile.prefetch_step = panel_bytes_ / 2 / tile.groups;
+    }
+  }
+
+  // y = silu(gate) * y for a tile whose two results lie one behind the other.
+  void FinishGated(size_t row, size_t rows) {
+    const size_t size = rows * kernels_.columns, width = sides_[0].tile.n_out,
+                 ldy = sides_[0].product->n_out;
+    Kernels().silu_mul(results_ + size, results_, size, results_);
+    for (size_t r = 0; r < rows; ++r)
+      std::copy_n(results_ + r * kernels_.columns, width, sides_[0].y + (row + r) * ldy);
+  }
+
+  static thread_local RunnerScratch thread_scratch;
 
   const PackedRows& x_;
   const PackedKernels& kernels_;
-  const PackedProduct& product_;
   const float* row_scales_;
-  size_t row_bytes_, panel_bytes_, tiles_;
-  PackedTile tile_;
-  float* y_ = nullptr;
+  size_t row_bytes_, panel_bytes_, panels_;
+  RunnerScratch& scratch_ = thread_scratch;
+  Side sides_[2];
+  float* results_ = nullptr;
 };
+thread_local RunnerScratch ProductRunner::thread_scratch;
+
+// Into how many blocks the rows are cut, when all products are packed.
+size_t RowBlocks(const PackedRows& x, size_t panels) {
+  const size_t bytes = x.rows * x.kernels->RowBytes(x.k_size),
+               units = kUnitsPerThread * static_cast<size_t>(NumThreads());
+  const size_t wanted = std::max((bytes + kRowBlockBytes - 1) / kRowBlockBytes,
+                                 (units + panels - 1) / panels);
+  return std::min(wanted, x.Tiles());
+}
 
 }  // namespace
 
@@ -179,16 +245,31 @@ PackedRows PackRows(const PackedKernels& kernels, const void* x, size_t rows, si
 void RunPacked(const PackedRows& x, std::span<const PackedProduct> products,
                const float* row_scales) {
   if (x.rows == 0) return;
-  size_t total = 0;
-  for (const PackedProduct& product : products) total += x.kernels->Panels(product.n_out);
-  // Panels of all products in one range, so that a group of linears costs one hand-off.
-  ParallelFor(total, 1, [&](size_t begin, size_t end) {
-    size_t first = 0;
-    for (const PackedProduct& product : products) {
-      const size_t panels = x.kernels->Panels(product.n_out);
-      const size_t from = std::max(begin, first), to = std::min(end, first + panels);
-      if (from < to) ProductRunner(x, product, row_scales).Run(from - first, to - first);
-      first += panels;
+  size_t panels = 0;
+  bool packed = true;
+  for (const PackedProduct& product : products) {
+    panels += x.kernels->Panels(product.n_out);
+    packed = packed && product.packed != nullptr &&
+             (product.gate == nullptr || product.gate->packed != nullptr);
+  }
+  // Panels that are packed on the way should be packed once.
+  const size_t blocks = packed ? RowBlocks(x, panels) : 1;
+  // The panels of all products for all blocks in one range, so that a group of linears costs one
+  // hand-off.
+  ParallelFor(blocks * panels, 1, [&](size_t begin, size_t end) {
+    while (begin < end) {
+      const size_t block = begin / panels, stop = std::min(end, (block + 1) * panels);
+      const size_t first_tile = x.Tiles() * block / blocks,
+                   last_tile = x.Tiles() * (block + 1) / blocks;
+      size_t first = block * panels;  // the unit of the product's first panel
+      for (const PackedProduct& product : products) {
+        const size_t count = x.kernels->Panels(product.n_out);
+        const size_t from = std::max(begin, first), to = std::min(stop, first + count);
+        if (from < to)
+          ProductRunner(x, product, row_scales).Run(first_tile, last_tile, from - first, to - first);
+        first += count;
+      }
+      begin = stop;
     }
   });
 }

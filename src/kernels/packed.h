@@ -100,6 +100,10 @@ struct PackedProduct {
   const float* deq = nullptr;
   const float* bias = nullptr;
   float* y = nullptr;
+  bool add = false;  // y += the product; not with a gate
+  // y = silu(gate product) * product, without either in memory. Of the gate, y is not used; it is as
+  // wide and packed or stored likewise.
+  const PackedProduct* gate = nullptr;
 };
 // All products of one x. row_scales [rows] or null.
 void RunPacked(const PackedRows& x, std::span<const PackedProduct> products,

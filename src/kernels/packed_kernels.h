@@ -28,11 +28,13 @@ struct PackedTile {
   const float* deq = nullptr;
   const float* row_scales = nullptr;
   const float* bias = nullptr;
+  bool add = false;  // y += the result
   float* y = nullptr;
   size_t ldy = 0;
-  // Asked into the cache while the tile runs: prefetch_step bytes per group of k from here.
+  // Asked into the cache while the tile runs: two lines for each group of k, `prefetch_second` bytes
+  // apart, prefetch_step bytes further with each group.
   const std::byte* prefetch = nullptr;
-  size_t prefetch_step = 0;
+  size_t prefetch_step = 0, prefetch_second = 0;
 };
 struct PackedKernels {
   size_t columns = 0;
@@ -40,6 +42,9 @@ struct PackedKernels {
   size_t rows = 0;
   size_t w_bytes = 0;  // of one weight
   size_t x_bytes = 0;  // of one group of one row
+  // Panels that a tile of one or two rows takes at once: 1, 2 or 4. One panel is one stream from
+  // memory, which prefetching follows best; more keep more sums in flight.
+  size_t panels_of_one = 1;
   // w [n_out, k_size] dense, n_out <= columns -> one panel; column_sums [columns]: what the tile
   // adds to each sum (int8 kernels that shift x to unsigned; null else).
   void (*pack_panel)(const void* w, size_t n_out, size_t k_size, std::byte* panel,
@@ -61,10 +66,10 @@ struct PackedKernels {
   size_t Panels(size_t n_out) const { return (n_out + columns - 1) / columns; }
   size_t PanelBytes(size_t k_size) const { return Groups(k_size) * columns * group * w_bytes; }
   size_t RowBytes(size_t k_size) const { return Groups(k_size) * x_bytes; }
-  // Few rows take several panels at once: more streams from memory.
-  static constexpr size_t MaxPanels(size_t n_rows) {
-    return n_rows <= 2 ? 4 : n_rows <= 4 ? 2 : 1;
+  static constexpr size_t MaxPanels(size_t n_rows, size_t of_one) {
+    return n_rows <= 2 ? of_one : n_rows <= 4 ? (of_one + 1) / 2 : 1;
   }
+  size_t MaxPanels(size_t n_rows) const { return MaxPanels(n_rows, panels_of_one); }
 };
 
 }  // namespace ingot

@@ -6,14 +6,17 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/numeric.h"
 #include "base/thread_pool.h"
+#include "kernels/tables.h"
 
 namespace ingot {
 namespace {
@@ -47,13 +50,35 @@ std::vector<ProductShape> Shapes() {
                                       {128, 65, 96}, {29, 33, 1152}, {5, 40, 4304}};
   for (size_t i = 1; i <= 26; ++i) shapes.push_back({i, 20 + 3 * i, 60 + i});
   for (size_t i = 0; i <= 33; ++i) shapes.push_back({1 + i % 5, 95 + i, 2 * i + 1});
+  for (size_t i = 1; i <= 66; ++i) shapes.push_back({1 + i * 7 % 34, i, i + 64 * (i % 2)});
   return shapes;
+}
+
+// The table of an instruction set, nullptr when this CPU lacks it. "avxvnni-evex" and "amx-emulated":
+// the same tiles with another encoding of their instruction, and over tiles in memory.
+const KernelTable* TestTable(const std::string& name) {
+#if defined(__x86_64__)
+  if (name == "avxvnni-evex" || name == "amx-emulated") {
+    const KernelTable* base = FindKernels("avx512");
+    if (base == nullptr) return nullptr;
+    static KernelTable tables[2];
+    KernelTable* table = &tables[name == "amx-emulated" ? 1 : 0];
+    *table = *base;
+    if (name == "amx-emulated") {
+      AddEmulatedAmxKernels(table, /*int8=*/true, /*bf16=*/true);
+    } else {
+      AddEvexVnniPackedKernels(table);
+    }
+    return table;
+  }
+#endif
+  return FindKernels(name);
 }
 
 class PackedTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    table_ = FindKernels(GetParam());
+    table_ = TestTable(GetParam());
     if (table_ == nullptr) GTEST_SKIP() << "this CPU lacks " << GetParam();
   }
   void TearDown() override { SetNumThreads(2); }
@@ -174,8 +199,99 @@ TEST_P(PackedTest, NanStaysInItsRow) {
   for (size_t i = 0; i < 14 * 40; ++i) ASSERT_EQ(std::isnan(y[i]), i / 40 == 3);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, PackedTest, testing::Values("scalar", "avx2", "avx512"),
-                         [](const auto& isa) { return std::string(isa.param); });
+// The largest products that exist, over the longest k: sums of 25600 * 128 * 128 fit 32 bits.
+TEST_P(PackedTest, ExtremesDoNotOverflow) {
+  if (table_->packed_i8 == nullptr) GTEST_SKIP() << "no packed int8 products";
+  const size_t rows = 3, n_out = 3, k = 25600;
+  const int8_t ends[] = {-128, 127, 0};
+  std::vector<int8_t> x, w;
+  for (const int8_t end : ends) x.insert(x.end(), k, end), w.insert(w.end(), k, end);
+  const Floats deq(n_out, 1.0f);
+  const Floats y = Run(*table_->packed_i8, x.data(), w.data(), {rows, n_out, k},
+                       {.deq = deq.data()}, nullptr);
+  for (size_t m = 0; m < rows; ++m) {
+    for (size_t n = 0; n < n_out; ++n)
+      EXPECT_EQ(y[m * n_out + n], static_cast<float>(int64_t{ends[m]} * ends[n] * int64_t{k}));
+  }
+}
+
+TEST_P(PackedTest, Int8OnAnyNumberOfThreads) {
+  if (table_->packed_i8 == nullptr) GTEST_SKIP() << "no packed int8 products";
+  // Rows of several blocks, more panels than threads and fewer.
+  for (const ProductShape& shape : {ProductShape{300, 70, 1600}, {19, 333, 70}, {40, 5, 96}}) {
+    const auto x = Random<int8_t>(shape.rows * shape.k, 1), w = Random<int8_t>(shape.n_out * shape.k, 2);
+    const auto deq = Random<float>(shape.n_out, 3);
+    Floats first;
+    for (int threads : {1, 2, 3}) {
+      SetNumThreads(threads);
+      const Floats y =
+          Run(*table_->packed_i8, x.data(), w.data(), shape, {.deq = deq.data()}, nullptr);
+      if (threads == 1) first = y;
+      EXPECT_EQ(std::memcmp(y.data(), first.data(), y.size() * sizeof(float)), 0) << threads;
+    }
+  }
+}
+
+// Added to what is there, and multiplied by its gate, equal separate steps.
+TEST_P(PackedTest, EpiloguesEqualSeparateSteps) {
+  for (const bool int8 : {true, false}) {
+    const PackedKernels* kernels = int8 ? table_->packed_i8 : table_->packed_bf16;
+    if (kernels == nullptr) continue;
+    for (const ProductShape& shape :
+         {ProductShape{1, 100, 70}, {7, 33, 64}, {30, 47, 130}, {65, 32, 200}}) {
+      const auto [rows, n_out, k] = shape;
+      SCOPED_TRACE(testing::Message() << rows << "x" << n_out << "x" << k << " int8 " << int8);
+      const auto x = Random<int8_t>(2 * rows * k, 1), w = Random<int8_t>(2 * n_out * k, 2),
+                 gate_w = Random<int8_t>(2 * n_out * k, 3);
+      std::vector<uint16_t> x16(rows * k), w16(n_out * k), gate16(n_out * k);
+      for (auto [to, from] : {std::pair{&x16, &x}, {&w16, &w}, {&gate16, &gate_w}}) {
+        for (size_t i = 0; i < to->size(); ++i) (*to)[i] = F32ToBf16(0.01f * (*from)[i]);
+      }
+      const void* xp = int8 ? static_cast<const void*>(x.data()) : x16.data();
+      const void* wp = int8 ? static_cast<const void*>(w.data()) : w16.data();
+      const void* gp = int8 ? static_cast<const void*>(gate_w.data()) : gate16.data();
+      const auto deq = Random<float>(n_out, 4), bias = Random<float>(n_out, 5);
+      const Floats plain =
+          Run(*kernels, xp, wp, shape, {.deq = deq.data(), .bias = bias.data()}, nullptr);
+      Floats gated = Run(*kernels, xp, gp, shape, {.deq = deq.data()}, nullptr);
+      Kernels().silu_mul(gated.data(), plain.data(), rows * n_out, gated.data());
+
+      const AlignedBytes packed_x(PackedRows::Bytes(*kernels, rows, k));
+      const PackedRows in = PackRows(*kernels, xp, rows, k, packed_x.data());
+      const PackedMatrix up(*kernels, wp, n_out, k), gate(*kernels, gp, n_out, k);
+      for (const bool packed : {true, false}) {
+        const PackedProduct of_gate{
+            .packed = packed ? &gate : nullptr, .w = gp, .n_out = n_out, .deq = deq.data()};
+        Floats y = plain;
+        PackedProduct product{.packed = packed ? &up : nullptr,
+                              .w = wp,
+                              .n_out = n_out,
+                              .deq = deq.data(),
+                              .bias = bias.data(),
+                              .y = y.data(),
+                              .add = true};
+        RunPacked(in, {&product, 1}, nullptr);
+        for (size_t i = 0; i < rows * n_out; ++i) ASSERT_EQ(y[i], plain[i] + plain[i]) << i;
+        product.add = false, product.gate = &of_gate;
+        RunPacked(in, {&product, 1}, nullptr);
+        ASSERT_EQ(std::memcmp(y.data(), gated.data(), y.size() * sizeof(float)), 0);
+      }
+    }
+  }
+}
+
+#if defined(__aarch64__)
+INSTANTIATE_TEST_SUITE_P(Isa, PackedTest, testing::Values("scalar", "neon", "dotprod", "i8mm"),
+#else
+INSTANTIATE_TEST_SUITE_P(Isa, PackedTest,
+                         testing::Values("scalar", "avx2", "avxvnni", "avxvnni-evex", "avx512", "amx",
+                                         "amx-emulated"),
+#endif
+                         [](const auto& isa) {
+                           std::string name = isa.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 TEST(AlignedBytesTest, SmallAndLarge) {
   for (size_t size : {size_t{1}, size_t{100}, size_t{5} << 20}) {

@@ -10,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "kernels/gemm.h"
 #include "kernels/kernels.h"
+#include "kernels/ops.h"
 #include "kernels/packed.h"
 
 namespace ingot {
@@ -225,7 +226,8 @@ PackedProduct ProductOf(const LinearOutput& output, const PackedKernels& kernels
           .quant_bias = linear.quant_bias.empty() ? nullptr : linear.quant_bias.data(),
           .deq = linear.deq.empty() ? nullptr : linear.deq.data(),
           .bias = BiasOf(linear),
-          .y = output.y};
+          .y = output.y,
+          .add = output.add};
 }
 
 // Runs the first linear and those behind it that take the same packed input; returns how many.
@@ -245,6 +247,20 @@ size_t RunPackedLinears(std::span<const LinearOutput> linears, const PackedKerne
   const PackedRows& x = input->Packed(first, kernels, &row_scales);
   RunPacked(x, {products.data(), count}, row_scales);
   return count;
+}
+
+// A linear without packed products.
+void RunDense(const LinearOutput& output, Input* input, int64_t rows, Precision precision) {
+  const Linear& linear = *output.linear;
+  std::unique_ptr<float[]> sum;
+  float* y = output.y;
+  if (output.add) sum = Buffer<float>(rows * linear.out), y = sum.get();
+  if (linear.exec == LinearExec::kFloat) {
+    RunFloat(linear, input, rows, y, precision);
+  } else {
+    RunInt8(linear, input, rows, y);
+  }
+  if (output.add) AddInto(output.y, y, Size(rows * linear.out));
 }
 
 void RequireSize(const LinearSpec& spec, const char* what, size_t found, int64_t expected) {
@@ -314,23 +330,38 @@ void RunLinears(std::span<const LinearOutput> linears, const float* x, int64_t r
   if (linears.empty() || rows == 0) return;
   Input input(x, rows, linears.front().linear->in);
   for (size_t i = 0; i < linears.size();) {
-    const auto& [linear, y] = linears[i];
-    if (const PackedKernels* kernels = PackedKernelsOf(*linear, precision)) {
+    if (const PackedKernels* kernels = PackedKernelsOf(*linears[i].linear, precision)) {
       i += RunPackedLinears(linears.subspan(i), *kernels, &input, rows, precision);
-      continue;
-    }
-    if (linear->exec == LinearExec::kFloat) {
-      RunFloat(*linear, &input, rows, y, precision);
     } else {
-      RunInt8(*linear, &input, rows, y);
+      RunDense(linears[i], &input, rows, precision);
+      ++i;
     }
-    ++i;
   }
 }
 
 void RunLinear(const Linear& linear, const float* x, int64_t rows, float* y, Precision precision) {
   const LinearOutput output{&linear, y};
   RunLinears({&output, 1}, x, rows, precision);
+}
+
+void RunGated(const Linear& gate, const Linear& up, const float* x, int64_t rows, float* y,
+              Precision precision) {
+  if (rows == 0) return;
+  const PackedKernels* kernels = PackedKernelsOf(gate, precision);
+  if (kernels == nullptr || PackedKernelsOf(up, precision) != kernels ||
+      !Input::SameInput(gate, up)) {
+    const auto factor = Buffer<float>(rows * up.out);
+    const std::array<LinearOutput, 2> outputs{LinearOutput{&gate, y}, {&up, factor.get()}};
+    RunLinears(outputs, x, rows, precision);
+    return SiluMulInto(y, factor.get(), Size(rows * up.out), y);
+  }
+  Input input(x, rows, up.in);
+  const float* row_scales = nullptr;
+  const PackedRows& packed = input.Packed(up, *kernels, &row_scales);
+  const PackedProduct gate_product = ProductOf({&gate, y}, *kernels, rows);
+  PackedProduct product = ProductOf({&up, y}, *kernels, rows);
+  product.gate = &gate_product;
+  RunPacked(packed, {&product, 1}, row_scales);
 }
 
 Linear MakeFloatLinear(const LinearSpec& spec, Weight weight, std::vector<float> bias) {

@@ -55,9 +55,14 @@ void RunLinear(const Linear& linear, const float* x, int64_t rows, float* y, Pre
 struct LinearOutput {
   const Linear* linear;
   float* y;
+  bool add = false;  // y += the result: the same bits as a sum made afterwards
 };
 void RunLinears(std::span<const LinearOutput> linears, const float* x, int64_t rows,
                 Precision precision);
+// y [rows, out] = silu(gate(x)) * up(x), the same bits as in three steps; with packed products
+// neither factor goes through memory.
+void RunGated(const Linear& gate, const Linear& up, const float* x, int64_t rows, float* y,
+              Precision precision);
 
 // Packs the weight for the kernels in use if they have a layout for it: int8 weights, and bfloat16
 // weights as Precision::kBF16 runs them. True when it is packed now.

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -16,6 +17,7 @@
 #include "checkpoint/folder_layout.h"
 #include "checkpoint/model_reader.h"
 #include "checkpoint/safetensors_writer.h"
+#include "kernels/ops.h"
 #include "model/tensor_lookup.h"
 
 namespace ingot {
@@ -88,6 +90,49 @@ Floats Apply(const Linear& linear, const Floats& x, int64_t rows,
   Floats y(static_cast<size_t>(rows * linear.out));
   RunLinear(linear, x.data(), rows, y.data(), precision);
   return y;
+}
+
+// All kinds that RunLinears knows, of one size.
+std::vector<Linear> AllKinds(int64_t out, int64_t in, uint32_t seed) {
+  const LinearSpec spec = Spec(out, in);
+  const Floats deq = Random(out, seed, 0.01f), bias = Random(out, seed + 1);
+  const Weight codes = Weight::Own(RandomCodes(out, in, seed + 2));
+  Floats scales(static_cast<size_t>(in), 0.02f), offsets(static_cast<size_t>(in), 3.0f);
+  Tensor bf16(DType::kBF16, {out, in}), f32(DType::kF32, {out, in});
+  const Floats values = Random(out * in, seed + 3);
+  std::copy(values.begin(), values.end(), f32.As<float>().begin());
+  std::transform(values.begin(), values.end(), bf16.As<uint16_t>().begin(), F32ToBf16);
+  return {MakeStaticLinear(spec, codes, {0.021f}, {17.0f}, {}, deq, bias),
+          MakeStaticLinear(spec, codes, scales, offsets, {}, deq),
+          MakeDynamicLinear(spec, codes, deq, bias),
+          MakeFloatLinear(spec, Weight::Own(std::move(bf16)), bias),
+          MakeFloatLinear(spec, Weight::Own(std::move(f32)))};
+}
+
+TEST(LinearTest, AddingAndGatingEqualSeparateSteps) {
+  const int64_t out = 75, in = 130;
+  const std::vector<Linear> gates = AllKinds(out, in, 1), ups = AllKinds(out, in, 20);
+  for (const Precision precision : {Precision::kBF16, Precision::kF32}) {
+    for (const int64_t rows : {1, 8, 13, 60}) {
+      const Floats x = Random(rows * in, 5), before = Random(rows * out, 6);
+      for (size_t i = 0; i < ups.size(); ++i) {
+        SCOPED_TRACE(testing::Message() << LinearExecName(ups[i].exec) << " " << i << " rows " << rows);
+        const Floats up = Apply(ups[i], x, rows, precision);
+        Floats sum = before, expected = before;
+        for (size_t j = 0; j < expected.size(); ++j) expected[j] += up[j];
+        const LinearOutput output{&ups[i], sum.data(), /*add=*/true};
+        RunLinears({&output, 1}, x.data(), rows, precision);
+        EXPECT_EQ(sum, expected);
+        for (const size_t other : {i, size_t{0}}) {  // inputs alike and not
+          expected = Apply(gates[other], x, rows, precision);
+          SiluMulInto(expected.data(), up.data(), expected.size(), expected.data());
+          Floats gated(expected.size());
+          RunGated(gates[other], ups[i], x.data(), rows, gated.data(), precision);
+          EXPECT_EQ(std::memcmp(gated.data(), expected.data(), gated.size() * sizeof(float)), 0);
+        }
+      }
+    }
+  }
 }
 
 TEST(LinearTest, W8A8KindsFollowTheFormulaExactly) {

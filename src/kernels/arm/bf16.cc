@@ -56,6 +56,7 @@ void AddArmBf16Kernels(KernelTable* table) {
                                        .rows = kPackedRows,
                                        .w_bytes = 2,
                                        .x_bytes = 8,
+                                       .panels_of_one = kPanelsOfOne,
                                        .pack_panel = PackPanel8,
                                        .pack_row = PackRow,
                                        .tile = RunTile<BlockTile<Bf16Mmla>>};

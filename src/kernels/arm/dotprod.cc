@@ -56,6 +56,7 @@ void AddDotprodKernels(KernelTable* table) {
                                        .rows = kPackedRows,
                                        .w_bytes = 1,
                                        .x_bytes = 4,
+                                       .panels_of_one = kPanelsOfOne,
                                        .pack_panel = PackPanel,
                                        .pack_row = PackRow,
                                        .tile = RunTile<LaneTile<Int8Lanes>>};

@@ -52,6 +52,7 @@ void AddI8mmKernels(KernelTable* table) {
                                        .rows = kPackedRows,
                                        .w_bytes = 1,
                                        .x_bytes = 8,
+                                       .panels_of_one = kPanelsOfOne,
                                        .pack_panel = PackPanel8,
                                        .pack_row = PackRow,
                                        .tile = RunTile<BlockTile<Int8Mmla>>};

@@ -69,6 +69,7 @@ constexpr PackedKernels kPackedBf16 = {.columns = kPanelColumns,
                                        .rows = kPackedRows,
                                        .w_bytes = 2,
                                        .x_bytes = 4,
+                                       .panels_of_one = kPanelsOfOne,
                                        .pack_panel = PackPanel,
                                        .pack_row = PackRow,
                                        .tile = RunTile<LaneTile<Bf16Lanes>>};
@@ -77,7 +78,7 @@ constexpr PackedKernels kPackedBf16 = {.columns = kPanelColumns,
 
 const KernelTable& NeonKernels() {
   static const KernelTable table = [] {
-    KernelTable neon = ScalarKernels();  // gelu_erf: only in the mergers, a small share
+    KernelTable neon = ScalarKernels();
     neon.name = "neon";
     neon.matmul_f32 = MatmulF32<V>;
     neon.matmul_f32_bf16 = MatmulF32Bf16<V>;
@@ -92,6 +93,7 @@ const KernelTable& NeonKernels() {
     neon.softmax = Softmax<V>;
     neon.silu_mul = SiluMul<V>;
     neon.gelu_tanh = GeluTanh<V>;
+    neon.gelu_erf = GeluErf<V>;
     neon.rope = RopeHeads;
     neon.add = AddTo;
     neon.to_bf16 = ToBf16;

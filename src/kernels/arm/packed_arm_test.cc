@@ -72,7 +72,7 @@ struct Product {
 template <typename Body>
 void ForProducts(const PackedKernels& kernels, Body body) {
   for (size_t rows = 1; rows <= kernels.rows; ++rows) {
-    for (size_t panels = 1; panels <= PackedKernels::MaxPanels(rows); panels *= 2) {
+    for (size_t panels = 1; panels <= kernels.MaxPanels(rows); panels *= 2) {
       for (size_t cut : {size_t{0}, size_t{1}, size_t{2}, size_t{3}, kernels.columns - 1}) {
         for (size_t k : {1, 2, 3, 4, 5, 6, 7, 8, 31, 96, 537})
           body(rows, panels * kernels.columns - cut, k);

@@ -49,15 +49,19 @@ struct V {
     for (size_t i = 0; i < n; ++i) p[i] = buffer[i];
   }
   // v holds integers of [-128, 127]; n <= 4.
+  // Integer-valued lanes of magnitude up to 640, held at -128 and 127.
   static inline void StoreInt8N(int8_t* p, F v, size_t n) {
-    const int16x4_t words = vmovn_s32(vcvtq_s32_f32(v));
+    const int16x4_t words = vqmovn_s32(vcvtq_s32_f32(v));
     int8_t buffer[8];
-    vst1_s8(buffer, vmovn_s16(vcombine_s16(words, words)));
+    vst1_s8(buffer, vqmovn_s16(vcombine_s16(words, words)));
     if (n == kLanes) {
       __builtin_memcpy(p, buffer, kLanes);
     } else {
       for (size_t i = 0; i < n; ++i) p[i] = buffer[i];
     }
+  }
+  static inline bool AllBelow(F a, F bound) {  // false when one is NaN
+    return vminvq_u32(vcltq_f32(a, bound)) != 0;
   }
   // The first n lanes of a, the others of b.
   static inline F Select(size_t n, F a, F b) {

@@ -8,7 +8,7 @@
 // w comes from the L2 cache at 48 or 96 bytes per 12 cycles. One or two rows run over 4 panels, up
 // to four rows over 2, which again makes up to 24 sums.
 
-inline constexpr size_t kPanelColumns = 12, kPackedRows = 8;
+inline constexpr size_t kPanelColumns = 12, kPackedRows = 8, kPanelsOfOne = 4;
 
 // Rows of row_bytes bytes -> [groups][12][sizeof(Group)]; blocks of groups go through for all outputs
 // before the next, so that both sides are touched a cache line at a time.
@@ -86,8 +86,10 @@ struct Epilogue {
     Store(value, m);
   }
   inline void Store(float32x4_t value, size_t m) const {
+    float* y = tile.y + m * tile.ldy + column;
     if (tile.bias != nullptr) value = vaddq_f32(value, bias);
-    StoreFloats(tile.y + m * tile.ldy + column, value, count);
+    if (tile.add) value = vaddq_f32(LoadFloats(y, count), value);
+    StoreFloats(y, value, count);
   }
   const PackedTile& tile;
   size_t column, count;
@@ -139,6 +141,7 @@ template <typename D, size_t kRows, size_t kPanels, size_t... V, size_t... I, si
             D::LoadW(w + V / 3 * panel_bytes + V % 3 * D::kVectorBytes), xv),
      ...);
     __builtin_prefetch(prefetch, 0, 2);
+    __builtin_prefetch(prefetch + tile.prefetch_second, 0, 2);
     prefetch += tile.prefetch_step;
     x += 4 * kRows;
     w += kPanelStep;
@@ -193,6 +196,7 @@ template <typename D, size_t kRows, size_t kPanels, size_t... C, size_t... P, si
             xv),
      ...);
     __builtin_prefetch(prefetch, 0, 2);
+    __builtin_prefetch(prefetch + tile.prefetch_second, 0, 2);
     prefetch += tile.prefetch_step;
     x += 8 * kRows;
     w += kPanelStep;
@@ -231,10 +235,10 @@ void RunTile(const PackedTile& tile) {
   if constexpr (kRows > 1) {
     if (tile.rows < kRows) return RunTile<T, kRows - 1>(tile);
   }
-  if constexpr (PackedKernels::MaxPanels(kRows) >= 4) {
+  if constexpr (PackedKernels::MaxPanels(kRows, kPanelsOfOne) >= 4) {
     if (tile.panels == 4) return T::template Run<kRows, 4>(tile);
   }
-  if constexpr (PackedKernels::MaxPanels(kRows) >= 2) {
+  if constexpr (PackedKernels::MaxPanels(kRows, kPanelsOfOne) >= 2) {
     if (tile.panels == 2) return T::template Run<kRows, 2>(tile);
   }
   T::template Run<kRows, 1>(tile);

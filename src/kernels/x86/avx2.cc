@@ -67,10 +67,21 @@ struct V {
   }
   static inline void Store(float* p, F v) { _mm256_storeu_ps(p, v); }
   static inline void StoreN(float* p, F v, size_t n) { _mm256_maskstore_ps(p, FirstLanes(n), v); }
+  // Integer-valued lanes of magnitude up to 640, held at -128 and 127.
   static inline void StoreInt8N(int8_t* p, F v, size_t n) {
-    alignas(32) int32_t codes[8];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(codes), _mm256_cvtps_epi32(v));
-    for (size_t i = 0; i < n; ++i) p[i] = static_cast<int8_t>(codes[i]);
+    const __m256i wide = _mm256_cvtps_epi32(v);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide),
+                                          _mm256_extracti128_si256(wide, 1));
+    alignas(16) int8_t codes[16];
+    _mm_store_si128(reinterpret_cast<__m128i*>(codes), _mm_packs_epi16(words, words));
+    if (n == 8) {
+      __builtin_memcpy(p, codes, 8);
+    } else {
+      for (size_t i = 0; i < n; ++i) p[i] = codes[i];
+    }
+  }
+  static inline bool AllBelow(F a, F bound) {  // false when one is NaN
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, bound, _CMP_NLT_UQ)) == 0;
   }
   // The first n lanes of a, the others of b.
   static inline F Select(size_t n, F a, F b) {
@@ -198,7 +209,7 @@ const KernelTable& Avx2Kernels() {
       .softmax = Softmax<V>,
       .silu_mul = SiluMul<V>,
       .gelu_tanh = GeluTanh<V>,
-      .gelu_erf = ScalarKernels().gelu_erf,  // only in the mergers, a small share
+      .gelu_erf = GeluErf<V>,
       .rope = RopeHeads,
       .add = AddTo,
       .to_bf16 = ToBf16,

@@ -58,8 +58,17 @@ struct V {
   }
   static inline void Store(float* p, F v) { _mm512_storeu_ps(p, v); }
   static inline void StoreN(float* p, F v, size_t n) { _mm512_mask_storeu_ps(p, FirstLanes(n), v); }
+  // Integer-valued lanes of magnitude up to 640, held at -128 and 127.
   static inline void StoreInt8N(int8_t* p, F v, size_t n) {
-    _mm_mask_storeu_epi8(p, FirstLanes(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+    const __m128i codes = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v));
+    if (n == 16) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(p), codes);
+    } else {
+      _mm_mask_storeu_epi8(p, FirstLanes(n), codes);
+    }
+  }
+  static inline bool AllBelow(F a, F bound) {  // false when one is NaN
+    return _mm512_cmp_ps_mask(a, bound, _CMP_NLT_UQ) == 0;
   }
   // The first n lanes of a, the others of b.
   static inline F Select(size_t n, F a, F b) { return _mm512_mask_mov_ps(b, FirstLanes(n), a); }
@@ -188,7 +197,7 @@ const KernelTable& Avx512Kernels() {
       .softmax = Softmax<V>,
       .silu_mul = SiluMul<V>,
       .gelu_tanh = GeluTanh<V>,
-      .gelu_erf = ScalarKernels().gelu_erf,  // only in the mergers, a small share
+      .gelu_erf = GeluErf<V>,
       .rope = RopeHeads,
       .add = AddTo,
       .to_bf16 = ToBf16,

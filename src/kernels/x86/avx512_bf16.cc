@@ -68,7 +68,7 @@ struct Bf16Packed {
   using Acc = __m512;
   using W = __m512i;
   using Epilogue = FloatEpilogue;
-  static constexpr size_t kLanes = 16, kColumnVectors = 2, kMaxRows = 12;
+  static constexpr size_t kLanes = 16, kColumnVectors = 2, kMaxRows = 12, kPanelsOfOne = 1;
   static constexpr size_t kXBytes = 4, kVectorBytes = 64, kSteps = 1;
   static inline Acc Zero() { return _mm512_setzero_ps(); }
   static inline W LoadW(const std::byte* p, size_t) { return _mm512_loadu_si512(p); }
@@ -84,7 +84,7 @@ struct Bf16Packed {
 };
 
 void PackPanelBf16(const void* w, size_t n_out, size_t k_size, std::byte* panel, int32_t*) {
-  PackPanel32(w, n_out, k_size * sizeof(uint16_t), panel);
+  PackPanel32(w, n_out, k_size * sizeof(uint16_t), panel, /*whole_lines=*/false);
 }
 
 void PackRowsBf16(const void* x, size_t n_rows, size_t k_size, std::byte* tile) {

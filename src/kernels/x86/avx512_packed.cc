@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// int8 products with packed weights on AVX-512 VNNI. vpdpbusd multiplies unsigned by signed bytes:
+// int8 products with packed weights on AVX-512 VNNI, and bfloat16 ones for CPUs without bfloat16
+// instructions. vpdpbusd multiplies unsigned by signed bytes:
 // x goes in as x + 128 and 128 * sum(w), known when the weights are packed, is taken off each sum.
 // Four products are added in 32 bits without saturation, so the sums are exact.
 #include <immintrin.h>
@@ -15,47 +16,15 @@ namespace ingot {
 namespace {
 
 #include "kernels/x86/simd_packed.h"
-// Uses nothing of it, but belongs behind it.
+// Use nothing of it, but belong behind it.
 #include "kernels/x86/avx512_packed.h"
-
-// Sums are typed as int32 lanes: with __m512i (int64 lanes) gcc 12 copies and spills.
-using I32x16 = int32_t __attribute__((vector_size(64)));
-
-// The order of operations is that of DequantizeI32 (elementwise.h): the same bits.
-struct Int8Epilogue {
-  Int8Epilogue(const PackedTile& tile, size_t column, size_t count)
-      : mask(LaneMask(count)),
-        ldy(tile.ldy),
-        y(tile.y + column),
-        row_scales(tile.row_scales),
-        add(_mm512_maskz_loadu_epi32(mask, tile.column_sums + column)),
-        deq(_mm512_maskz_loadu_ps(mask, tile.deq + column)),
-        bias(tile.bias == nullptr ? _mm512_setzero_ps()
-                                  : _mm512_maskz_loadu_ps(mask, tile.bias + column)),
-        has_bias(tile.bias != nullptr) {
-    if (tile.quant_bias != nullptr)
-      add = _mm512_add_epi32(add, _mm512_maskz_loadu_epi32(mask, tile.quant_bias + column));
-  }
-  inline void Store(I32x16 acc, size_t m) const {
-    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_add_epi32((__m512i)acc, add)), deq);
-    if (row_scales != nullptr) value = _mm512_mul_ps(value, _mm512_set1_ps(row_scales[m]));
-    if (has_bias) value = _mm512_add_ps(value, bias);
-    _mm512_mask_storeu_ps(y + m * ldy, mask, value);
-  }
-  __mmask16 mask;
-  size_t ldy;
-  float* y;
-  const float* row_scales;
-  __m512i add;
-  __m512 deq, bias;
-  bool has_bias;
-};
+#include "kernels/x86/simd_packed_float.h"
 
 struct Int8Packed {
   using Acc = I32x16;
   using W = __m512i;
   using Epilogue = Int8Epilogue;
-  static constexpr size_t kLanes = 16, kColumnVectors = 2, kMaxRows = 12;
+  static constexpr size_t kLanes = 16, kColumnVectors = 2, kMaxRows = 12, kPanelsOfOne = 1;
   static constexpr size_t kXBytes = 4, kVectorBytes = 64, kSteps = 1;
   static inline Acc Zero() { return Acc{}; }
   static inline W LoadW(const std::byte* p, size_t) { return _mm512_loadu_si512(p); }
@@ -87,7 +56,7 @@ void ColumnSums(const int8_t* w, size_t n_out, size_t k_size, int32_t* sums) {
 
 void PackPanelI8(const void* w, size_t n_out, size_t k_size, std::byte* panel,
                  int32_t* column_sums) {
-  PackPanel32(w, n_out, k_size, panel);
+  PackPanel32(w, n_out, k_size, panel, /*whole_lines=*/false);
   ColumnSums(static_cast<const int8_t*>(w), n_out, k_size, column_sums);
 }
 
@@ -95,9 +64,43 @@ void PackRowsI8(const void* x, size_t n_rows, size_t k_size, std::byte* tile) {
   PackTileRows(x, n_rows, k_size, static_cast<char>(0x80), tile);
 }
 
+// bfloat16 as float32: a pair of k is one element of w; each half is widened in the loop.
+struct FloatPacked {
+  using Acc = __m512;
+  using W = __m512;
+  using Epilogue = FloatEpilogue;
+  static constexpr size_t kLanes = 16, kColumnVectors = 2, kMaxRows = 12, kPanelsOfOne = 2;
+  static constexpr size_t kXBytes = 8, kVectorBytes = 64, kSteps = 2;
+  static inline Acc Zero() { return _mm512_setzero_ps(); }
+  static inline W LoadW(const std::byte* p, size_t step) {
+    const __m512i pairs = _mm512_loadu_si512(p);
+    return _mm512_castsi512_ps(
+        step == 0 ? _mm512_slli_epi32(pairs, 16)
+                  : _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+  }
+  static inline __m512 LoadX(const std::byte* p, size_t step) {
+    return _mm512_set1_ps(reinterpret_cast<const float*>(p)[step]);
+  }
+  static inline void Pin(__m512& v) { asm("" : "+v"(v)); }
+  static inline Acc MulAdd(Acc acc, __m512 x, W w) { return _mm512_fmadd_ps(x, w, acc); }
+};
+
+void PackPanelBf16(const void* w, size_t n_out, size_t k_size, std::byte* panel, int32_t*) {
+  PackPanel32(w, n_out, k_size * sizeof(uint16_t), panel, /*whole_lines=*/false);
+}
+
 }  // namespace
 
 void AddAvx512PackedKernels(KernelTable* table) {
+  static const PackedKernels bf16 = {.columns = 32,
+                                     .group = 2,
+                                     .rows = FloatPacked::kMaxRows,
+                                     .w_bytes = sizeof(uint16_t),
+                                     .x_bytes = FloatPacked::kXBytes,
+                                     .panels_of_one = FloatPacked::kPanelsOfOne,
+                                     .pack_panel = PackPanelBf16,
+                                     .pack_row = PackRowAsFloats,
+                                     .tile = RunPackedTile<FloatPacked>};
   static const PackedKernels kernels = {.columns = 32,
                                         .group = 4,
                                         .rows = Int8Packed::kMaxRows,
@@ -107,6 +110,7 @@ void AddAvx512PackedKernels(KernelTable* table) {
                                         .pack_rows = PackRowsI8,
                                         .tile = RunPackedTile<Int8Packed>};
   table->packed_i8 = &kernels;
+  table->packed_bf16 = &bf16;
 }
 
 }  // namespace ingot

@@ -8,10 +8,11 @@
 // blocking of k is needed and the sums are finished (scales, bias) in their registers.
 // Source of the shape: measured; tall tiles move the fewest bytes per product.
 //
-// D provides: Acc, W, kLanes, kColumnVectors (vectors of a panel), kMaxRows, kXBytes (of x per group
-// and row), kVectorBytes (of w per vector and group), kSteps (multiply-adds per group), Zero,
-// LoadW(p, step), LoadX(p, step), Pin (a vector stays in its register), MulAdd(acc, x, w), and
-// Epilogue(tile, column, count) with Store(acc, row).
+// D provides: Acc, W, kLanes, kColumnVectors (vectors of a panel), kMaxRows, kPanelsOfOne (as
+// PackedKernels::panels_of_one), kXBytes (of x per group and row), kVectorBytes (of w per vector and
+// group), kSteps (multiply-adds per group), Zero, LoadW(p, step), LoadX(p, step), Pin (a vector stays
+// in its register), MulAdd(acc, x, w), and Epilogue(tile, column, count) with Store(acc, row) and, for whole
+// vectors that are not added to y, StoreWhole.
 
 template <typename D, size_t kRows, size_t kPanels, size_t... M, size_t... V, size_t... I>
 [[gnu::always_inline]] inline void PackedTileImpl(std::index_sequence<M...>,
@@ -24,7 +25,7 @@ template <typename D, size_t kRows, size_t kPanels, size_t... M, size_t... V, si
   typename D::Acc acc[kRows * kVectors] = {((void)I, D::Zero())...};
   const std::byte* x = static_cast<const std::byte*>(tile.x);
   const std::byte* w = tile.w;
-  const std::byte* prefetch = tile.prefetch;
+  const std::byte *prefetch = tile.prefetch, *second = prefetch + tile.prefetch_second;
   // y is written at the end: by then its lines are here.
   const auto fetch_y = [&](size_t m) __attribute__((always_inline)) {
     __builtin_prefetch(tile.y + m * tile.ldy, 1);
@@ -50,7 +51,9 @@ template <typename D, size_t kRows, size_t kPanels, size_t... M, size_t... V, si
     multiply(std::integral_constant<size_t, 0>{});
     if constexpr (D::kSteps == 2) multiply(std::integral_constant<size_t, 1>{});
     __builtin_prefetch(prefetch, 0, 2);
+    __builtin_prefetch(second, 0, 2);
     prefetch += prefetch_step;
+    second += prefetch_step;
     x += kRows * D::kXBytes;
     w += kGroupBytes;
   }
@@ -60,7 +63,11 @@ template <typename D, size_t kRows, size_t kPanels, size_t... M, size_t... V, si
     if (column >= tile.n_out) return;
     const size_t count = tile.n_out - column < D::kLanes ? tile.n_out - column : D::kLanes;
     const typename D::Epilogue epilogue(tile, column, count);
-    (epilogue.Store(acc[M * kVectors + v], M), ...);
+    if (count == D::kLanes && !tile.add) {  // without a branch per row
+      (epilogue.StoreWhole(acc[M * kVectors + v], M), ...);
+    } else {
+      (epilogue.Store(acc[M * kVectors + v], M), ...);
+    }
   };
   (finish(std::integral_constant<size_t, V>{}), ...);
 }
@@ -78,10 +85,10 @@ void PackedTileRows(const PackedTile& tile) {
   if constexpr (kRows > 1) {
     if (tile.rows < kRows) return PackedTileRows<D, kRows - 1>(tile);
   }
-  if constexpr (PackedKernels::MaxPanels(kRows) >= 4) {
+  if constexpr (PackedKernels::MaxPanels(kRows, D::kPanelsOfOne) >= 4) {
     if (tile.panels == 4) return PackedTileOf<D, kRows, 4>(tile);
   }
-  if constexpr (PackedKernels::MaxPanels(kRows) >= 2) {
+  if constexpr (PackedKernels::MaxPanels(kRows, D::kPanelsOfOne) >= 2) {
     if (tile.panels == 2) return PackedTileOf<D, kRows, 2>(tile);
   }
   PackedTileOf<D, kRows, 1>(tile);

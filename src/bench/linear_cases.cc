@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "bench/cases.h"
 #include "checkpoint/synth.h"
+#include "kernels/packed.h"
 
 namespace ingot::bench {
 namespace {
@@ -48,13 +49,13 @@ std::vector<Group> Groups(const ModelConfig& config, bool head) {
 struct Rotation {
   std::vector<std::vector<Linear>> copies;
   std::vector<float> x;
-  std::vector<std::vector<float>> y;  // one per linear of the group
+  std::vector<AlignedBytes> y;  // floats, one per linear of the group; as the layers have them
   int64_t rows = 0;
   size_t next = 0;
 
   void Run() {
     std::vector<LinearOutput> outputs;
-    for (size_t i = 0; i < y.size(); ++i) outputs.push_back({&copies[next][i], y[i].data()});
+    for (size_t i = 0; i < y.size(); ++i) outputs.push_back({&copies[next][i], reinterpret_cast<float*>(y[i].data())});
     RunLinears(outputs, x.data(), rows, Precision::kBF16);
     next = (next + 1) % copies.size();
   }
@@ -72,7 +73,7 @@ std::shared_ptr<Rotation> MakeRotation(const Group& group, WeightKind kind, int6
   rotation->rows = rows;
   rotation->x = RandomFloats(rows * group.front().in, 1);
   for (const LinearSpec& spec : group)
-    rotation->y.emplace_back(static_cast<size_t>(rows * spec.out));
+    rotation->y.emplace_back(static_cast<size_t>(rows * spec.out) * sizeof(float));
   const int copies =
       1 + static_cast<int>(std::min(bytes / GroupWork(group, kind).bytes, kMostCopies));
   for (int copy = 0; copy < copies; ++copy) {

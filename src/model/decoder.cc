@@ -79,14 +79,11 @@ bool RunAttentionPart(const TextConfig& config, const DecoderLayer& layer, const
 // y [n, H] normed -> down(silu(gate) * up), in place. False when a site was the last wanted.
 bool RunMlpPart(const DecoderLayer& layer, float* y, int64_t n, LayerWorkspace* workspace,
                 const RunContext& context) {
-  float* gate = Floats(&workspace->wide, n * layer.gate.out);
-  float* up = Floats(&workspace->wide2, n * layer.up.out);
+  float* gated = Floats(&workspace->wide, n * layer.gate.out);
   if (!AtSite(context, layer.gate.site, y, n, layer.gate.in)) return false;
-  const LinearOutput outputs[] = {{&layer.gate, gate}, {&layer.up, up}};
-  RunLinears(outputs, y, n, context.precision);
-  SiluMulInto(gate, up, Size(n * layer.gate.out), gate);
-  if (!AtSite(context, layer.down.site, gate, n, layer.down.in)) return false;
-  RunLinear(layer.down, gate, n, y, context.precision);
+  RunGated(layer.gate, layer.up, y, n, gated, context.precision);
+  if (!AtSite(context, layer.down.site, gated, n, layer.down.in)) return false;
+  RunLinear(layer.down, gated, n, y, context.precision);
   Report(context, {n, layer.down.out}, y, "text.layer.{}.mlp", layer.index);
   return true;
 }

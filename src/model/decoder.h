@@ -58,7 +58,7 @@ struct LayerKv {
 
 // Memory of a layer's run, kept between runs.
 struct LayerWorkspace {
-  Scratch y, q, k, v, attended, wide, wide2;
+  Scratch y, q, k, v, attended, wide;
   std::vector<AttentionStore> stores;
   std::vector<AttentionJob> jobs;
   AttentionPages own;

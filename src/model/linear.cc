@@ -63,7 +63,7 @@ void QuantizeRow(const Linear& linear, const float* x, int8_t* codes, float* sca
 // Memory of the packed input, kept between calls: generating a token allocates nothing here. One
 // per thread that runs linears.
 struct InputScratch {
-  Scratch bf16, codes, scales;
+  Scratch bf16, codes, scales, factor;
 };
 thread_local InputScratch input_scratch;
 
@@ -350,10 +350,12 @@ void RunGated(const Linear& gate, const Linear& up, const float* x, int64_t rows
   const PackedKernels* kernels = PackedKernelsOf(gate, precision);
   if (kernels == nullptr || PackedKernelsOf(up, precision) != kernels ||
       !Input::SameInput(gate, up)) {
-    const auto factor = Buffer<float>(rows * up.out);
-    const std::array<LinearOutput, 2> outputs{LinearOutput{&gate, y}, {&up, factor.get()}};
+    Scratch& scratch = input_scratch.factor;
+    float* factor = reinterpret_cast<float*>(scratch.Get(Size(rows * up.out) * sizeof(float)));
+    const std::array<LinearOutput, 2> outputs{LinearOutput{&gate, y}, {&up, factor}};
     RunLinears(outputs, x, rows, precision);
-    return SiluMulInto(y, factor.get(), Size(rows * up.out), y);
+    SiluMulInto(y, factor, Size(rows * up.out), y);
+    return scratch.Trim(kScratchKeep);
   }
   Input input(x, rows, up.in);
   const float* row_scales = nullptr;

@@ -54,13 +54,13 @@ void PackRowI8(const void* x, size_t k_size, size_t stride, std::byte* out) {
   }
 }
 
-// bfloat16 as float32: a pair of k is one element of w; each half is widened in the loop. Five rows:
-// the mask of the upper halves takes a register, and with six gcc 12 spills sums.
+// bfloat16 as float32: a pair of k is one element of w; each half is widened in the loop. Four rows, as
+// many sums as two multiply-adds a cycle of latency 4 need: with six, gcc 12 spills sums.
 struct Bf16Packed {
   using Acc = __m256;
   using W = __m256;
   using Epilogue = FloatEpilogue;
-  static constexpr size_t kLanes = 8, kColumnVectors = 2, kMaxRows = 5, kPanelsOfOne = 2;
+  static constexpr size_t kLanes = 8, kColumnVectors = 2, kMaxRows = 4, kPanelsOfOne = 2;
   static constexpr size_t kXBytes = 8, kVectorBytes = 32, kSteps = 2;
   static inline Acc Zero() { return _mm256_setzero_ps(); }
   static inline W LoadW(const std::byte* p, size_t step) {

@@ -164,6 +164,7 @@ export class Mock {
       quantization: "w8a8",
       emulate: "310p",
       memory: { weights_bytes: 9.6e9, kv_cache_bytes: 4.3e9 },
+      warning: this.#options.warning,
       compare: this.#options.compare ? { a: "float", b: "w8a8" } : null,
     };
   }

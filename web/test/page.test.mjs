@@ -92,6 +92,35 @@ describe("errors", () => {
     });
   });
 
+  test("a warning of the server about itself stands above everything", () =>
+    withPage(browser, { mock: { warning: "The answers will be garbage." } }, async ({ page }) => {
+      await page.getByText("The answers will be garbage.").waitFor();
+      await page.getByRole("button", { name: "What is served" }).click();
+      assert.match(await page.locator("dialog .facts").innerText(), /Memory, weights\s+9\.6 GB/);
+    }));
+
+  test("a reload keeps the conversation, a new chat forgets it", () =>
+    withPage(browser, { mock: { tokenMs: 1 } }, async ({ page, mock }) => {
+      const picture = await makePicture(page, 60, 40);
+      await give(page, "paste", [{ name: "p.png", mimeType: "image/png", buffer: picture }]);
+      await thumbnails(page).waitFor();
+      await ask(page, "first");
+      await settled(page);
+      await page.reload();
+      await lastAnswer(page).getByText("are lit.").waitFor();
+      assert.equal(await page.locator(".question .thumbnail").count(), 1);
+      await ask(page, "second");
+      await settled(page);
+      assert.equal(mock.requests[1].messages.length, 3);
+      await page.getByRole("button", { name: "New chat" }).click();
+      await page.getByText("What would you like to know?").waitFor();
+      await page.waitForTimeout(200);
+      await page.reload();
+      await page.getByText("w8a8", { exact: true }).waitFor();
+      await page.waitForTimeout(300);
+      assert.equal(await page.locator("article.turn").count(), 0);
+    }));
+
   test("another server without /ingot/info works", () =>
     withPage(
       browser,

@@ -91,7 +91,7 @@ function factsOf(info: Json): [string, string][] {
         : formatBytes(bytes),
     ]);
   };
-  const { compare: _compare, ...rest } = info;
+  const { compare: _compare, name: _name, warning: _warning, ...rest } = info;
   visit("", rest);
   return facts;
 }
@@ -137,6 +137,7 @@ export async function loadServer(key: string): Promise<ServerInfo> {
     facts: factsOf(info),
     badges: badgesOf(info),
     version: asString(info.version) || null,
+    warning: asString(info.warning),
   };
 }
 

@@ -37,9 +37,17 @@ export const answerText = (reply: Reply) => splitThinking(reply.text).answer;
 export class Conversation {
   turns: Turn[] = [];
   onChange: () => void = () => undefined;
+  onRest: () => void = () => undefined; // an answer has ended, or the conversation was cleared
   onUnauthorized: (rejectedKey: string) => void = () => undefined;
   private running = new Map<Reply, AbortController>();
   private timer = 0;
+
+  // Nothing has been asked yet, or it was asked before a reload.
+  restore(turns: Turn[]): void {
+    if (this.turns.length > 0 || turns.length === 0) return;
+    this.turns = turns;
+    this.notify();
+  }
 
   get busy(): boolean {
     return this.running.size > 0;
@@ -95,6 +103,7 @@ export class Conversation {
     this.stop();
     this.turns = [];
     this.notify();
+    this.onRest();
   }
 
   messages(lane: number, before: number, system: string): Message[] {
@@ -153,6 +162,7 @@ export class Conversation {
       .finally(() => {
         this.running.delete(reply);
         this.notify();
+        this.onRest();
       });
   }
 

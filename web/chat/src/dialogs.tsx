@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dialogs: settings, API key, what is served.
-import { useId, useRef, useState } from "preact/hooks";
-import { useText } from "./i18n";
+import { useId, useRef } from "preact/hooks";
+import { useText, type TextKey, type Translate } from "./i18n";
 import { kSamplingFields, parseField, type SamplingField } from "./sampling";
 import { kDefaultSettings } from "./storage";
 import type { ServerInfo, Settings } from "./types";
@@ -163,14 +163,31 @@ export function KeyDialog({
   );
 }
 
+// Names of /ingot/info; what is not here is shown as the server writes it.
+const kFactNames: Record<string, TextKey> = {
+  version: "factVersion",
+  format: "factFormat",
+  quantization: "factQuantization",
+  emulate: "factEmulate",
+  "memory weights": "factWeights",
+  "memory kv cache": "factKv",
+  "memory picture cache": "factPictures",
+};
+
+function factName(name: string, t: Translate): string {
+  const second = name.startsWith("other ");
+  const plain = second ? name.slice(6) : name;
+  const known = kFactNames[plain];
+  return `${second ? "B: " : ""}${known ? t(known) : plain}`;
+}
+
 export function AboutDialog({ info, onClose }: { info: ServerInfo; onClose: () => void }) {
   const t = useText();
-  const [facts] = useState<[string, string][]>(() => {
-    const rows: [string, string][] = [[t("model"), info.models.join(", ")]];
-    if (info.maxModelLen !== null)
-      rows.push([t("contextLength"), t("tokens", { n: info.maxModelLen })]);
-    return [...rows, ...info.facts];
-  });
+  const facts: [string, string][] = [[t("model"), info.models.join(", ")]];
+  if (info.maxModelLen !== null) {
+    facts.push([t("contextLength"), t("tokens", { n: info.maxModelLen })]);
+  }
+  for (const [name, value] of info.facts) facts.push([factName(name, t), value]);
   return (
     <Dialog title={t("aboutModel")} class="small" onClose={onClose}>
       <dl class="facts">

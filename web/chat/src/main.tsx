@@ -10,8 +10,10 @@ import { AboutDialog, KeyDialog, SettingsDialog } from "./dialogs";
 import { useDraft, usePasteAndDrop } from "./draft";
 import { download, toJson, toMarkdown } from "./export";
 import { Header } from "./header";
+import { loadTurns, saveTurns } from "./history";
 import { useFollow, usePageEvents, useServer, useSettings } from "./hooks";
 import { TextContext, translator, useText } from "./i18n";
+import { Icon } from "./icons";
 import { setCopyLabel } from "./markdown";
 import { loadChoice, loadKey, saveChoice, saveKey } from "./storage";
 import type { Settings } from "./types";
@@ -96,6 +98,17 @@ function Turns({ chat, context, editing, setEditing, onDone, onKey }: TurnsProps
   );
 }
 
+// What the server says about itself that everybody must know, for example that it shows garbage on
+// purpose.
+function Caution({ text }: { text: string }) {
+  return (
+    <div class="notice warn">
+      <Icon name="warning" />
+      <p>{text}</p>
+    </div>
+  );
+}
+
 function DropTarget({ children }: { children: ComponentChildren }) {
   return (
     <div class="drop" aria-hidden="true">
@@ -127,6 +140,7 @@ function App() {
   const [, changed] = useReducer((n: number, _: void) => n + 1, 0);
   const chat = useMemo(() => new Conversation(), []);
   chat.onChange = () => changed();
+  chat.onRest = () => void saveTurns(chat.turns);
   chat.onUnauthorized = (refused) => {
     setRejected(refused !== "");
     setOpen("key");
@@ -147,7 +161,10 @@ function App() {
     setRejected(key !== "");
     setOpen("key");
   }, [problem]);
-  useEffect(() => area.current?.focus(), []);
+  useEffect(() => {
+    area.current?.focus();
+    void loadTurns().then((turns) => chat.restore(turns));
+  }, []);
 
   const send = () => {
     setEditing("");
@@ -215,6 +232,7 @@ function App() {
         <IconButton icon="sliders" label={t("settings")} onClick={() => setOpen("settings")} />
       </Header>
       <main class={info?.compare ? "compare" : ""}>
+        {info?.warning && <Caution text={info.warning} />}
         {problem && problem.kind !== "unauthorized" && (
           <div class="page-problem">
             <p class="muted">{t("cannotLoad")}</p>

@@ -83,4 +83,5 @@ export interface ServerInfo {
   facts: [string, string][]; // of GET /ingot/info, for people
   badges: string[]; // the few that stand beside the name
   version: string | null;
+  warning: string; // for everybody to see, "" for none
 }

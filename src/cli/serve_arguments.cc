@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
@@ -34,12 +35,28 @@ bool IsBool(const std::string& text) {
   return text == "True" || text == "False" || text == "true" || text == "false";
 }
 
+nlohmann::ordered_json ToJson(const YAML::Node& node) {
+  if (node.IsNull()) return nullptr;
+  if (node.IsScalar()) {
+    if (node.Tag() != "?") return node.Scalar();  // quoted in the file: a string whatever it holds
+    const auto plain = nlohmann::ordered_json::parse(node.Scalar(), nullptr, false);
+    if (plain.is_number() || plain.is_boolean()) return plain;
+    return node.Scalar();
+  }
+  auto json = node.IsMap() ? nlohmann::ordered_json::object() : nlohmann::ordered_json::array();
+  for (const auto& entry : node) {
+    if (node.IsMap()) {
+      json[entry.first.as<std::string>()] = ToJson(entry.second);
+    } else {
+      json.push_back(ToJson(entry));
+    }
+  }
+  return json;
+}
+
 // A YAML value as text, as the command line would have it; nested values as JSON.
 std::string ValueText(const YAML::Node& node) {
-  if (node.IsScalar()) return node.Scalar();
-  YAML::Emitter emitter;
-  emitter << YAML::DoubleQuoted << YAML::Flow << node;
-  return emitter.c_str();
+  return node.IsScalar() ? node.Scalar() : ToJson(node).dump();
 }
 
 // The options of one file. `given`: canonical names that the command line has itself.

@@ -266,9 +266,8 @@ Tools ReadTools(Fields& fields, const ParseLimits& limits) {
                    limits.max_tools);
   }
   if (list->empty()) {
-    const bool harmless = choice == nullptr || none || *choice == "required";
-    if (harmless) return tools;  // as OpenAI: like no tools at all
-    throw BadField("tools", "tools must not be empty when tool_choice is set.");
+    if (none) return tools;
+    throw BadField("tools", "tools must not be empty; leave the field out when there are none.");
   }
   Json for_template = Json::array();
   for (size_t i = 0; i < list->size(); ++i) {

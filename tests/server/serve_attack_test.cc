@@ -50,7 +50,9 @@ class ServeAttack : public testing::Test {
         std::filesystem::temp_directory_path() / "ingot_serve_attack_test");
   }
   static void TearDownTestSuite() {
-    if (served_->port() != 0) EXPECT_EQ(served_->Stop(SIGTERM), 0);
+    if (served_->port() != 0) {
+      EXPECT_EQ(served_->Stop(SIGTERM), 0);
+    }
     served_.reset();
   }
   void SetUp() override {

@@ -48,8 +48,7 @@ struct V {
     vst1q_f32(buffer, v);
     for (size_t i = 0; i < n; ++i) p[i] = buffer[i];
   }
-  // v holds integers of [-128, 127]; n <= 4.
-  // Integer-valued lanes of magnitude up to 640, held at -128 and 127.
+  // Integer-valued lanes of magnitude up to 640, held at -128 and 127; n <= 4.
   static inline void StoreInt8N(int8_t* p, F v, size_t n) {
     const int16x4_t words = vqmovn_s32(vcvtq_s32_f32(v));
     int8_t buffer[8];

@@ -76,6 +76,12 @@ void Scores(const float* const* q, const typename PageOf<T>::Element* keys, size
 template <typename V, typename T, int kRows>
 void ScoreChunk(const float* const* q, const typename PageOf<T>::Element* keys, size_t n_units,
                 size_t dim, float scale, float* scores, size_t stride) {
+  if constexpr (kRows == 6 && PageOf<T>::kStep == 2 && V::kLanes == 4) {
+    // Six rows of four short vectors and both halves of the pairs do not fit 32 registers.
+    ScoreChunk<V, T, 3>(q, keys, n_units, dim, scale, scores, stride);
+    ScoreChunk<V, T, 3>(q + 3, keys, n_units, dim, scale, scores + 3 * stride, stride);
+    return;
+  }
   constexpr size_t kWide = V::kScoreBlocks;
   size_t unit = 0;
   for (; unit + kWide <= n_units; unit += kWide)

@@ -260,7 +260,7 @@ TEST(Transport, Tls) {
                            " && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out "
                            "cert.pem -days 2 -subj /CN=localhost -addext "
                            "subjectAltName=DNS:localhost 2>/dev/null";
-  if (std::system("command -v openssl curl >/dev/null 2>&1") != 0 ||
+  if (std::system("command -v openssl >/dev/null && command -v curl >/dev/null") != 0 ||
       std::system(make.c_str()) != 0) {
     GTEST_SKIP() << "needs openssl and curl";
   }

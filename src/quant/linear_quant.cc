@@ -73,8 +73,8 @@ void RoundRows(const TensorView& weight, std::string_view name, QuantizedLinear*
 std::vector<float> LargestCodes(const TensorView& weight, std::string_view name, const SearchRows* rows,
                                 const WeightScaleFn& scale_of) {
   if (rows == nullptr) return std::vector<float>(static_cast<size_t>(weight.shape[0]), 127.0f);
-  if (rows->in != weight.shape[1]) {
-    throw InternalError("{}: weight {} and sample rows of {} values", name, ShapeText(weight.shape), rows->in);
+  if (rows->all.in != weight.shape[1]) {
+    throw InternalError("{}: weight {} and sample rows of {} values", name, ShapeText(weight.shape), rows->all.in);
   }
   return SearchLargestCodes(weight, *rows, scale_of);
 }

@@ -53,8 +53,8 @@ struct RangeSearchOptions {
   bool symmetric = false;
   // How much more the error of a clipped value counts than that of a rounded one. Rounding errors of many values average
   // out; clipping hits the few values that stand out, always in one direction, and whole tokens with them. On the bundled
-  // model weight 1 has the better SQNR and 50 the lower KL (docs/accuracy.md).
-  double clip_weight = 50.0;
+  // model weight 1 has the better SQNR and 20 the lower KL (docs/accuracy.md).
+  double clip_weight = 20.0;
   double max_loss_db = 1.0;  // no modality may lose more than this against the full range
 };
 

@@ -17,7 +17,7 @@
 namespace ingot {
 
 // Inputs on which candidates are judged: rows of both modalities as they are, and the engine's codes for them.
-struct SearchRows {
+struct JudgeRows {
   int64_t in = 0;
   std::array<std::vector<float>, kModalities> exact;  // [n_rows, in]
   // Codes of all rows, text before vision, then a row of ones whose products are the sums of the weight codes.
@@ -28,15 +28,20 @@ struct SearchRows {
   PackedRows packed;
   size_t n_rows(size_t modality) const { return exact[modality].size() / static_cast<size_t>(in); }
 };
-// At most `max_rows` rows a modality, evenly taken from the samples. `params` null: codes with one scale per row (dynamic).
-SearchRows MakeSearchRows(const SiteStatistics& site, const ActivationParams* params, int64_t max_rows = 64);
+
+// A few rows suffice to see which candidates are out of the question.
+struct SearchRows {
+  JudgeRows few, all;
+};
+// At most 96 rows a modality, evenly taken from the samples. `params` null: codes with one scale per row (dynamic).
+SearchRows MakeSearchRows(const SiteStatistics& site, const ActivationParams* params);
 
 // The weight scale of row `row` with largest magnitude `amax` when that shall get the code `code` (as the target's grid
 // allows).
 using WeightScaleFn = std::function<float(size_t row, float amax, float code)>;
 
-// The best code for the largest magnitude of each row, 125.6 ... 127.4; 127 unless another is better. Same result for any
-// thread count.
+// The best code for the largest magnitude of each row, 125.7 ... 127.4; 127 unless another is better. All candidates are tried
+// on the few rows, the best three of each weight row on all rows. Same result for any thread count.
 std::vector<float> SearchLargestCodes(const TensorView& weight, const SearchRows& rows, const WeightScaleFn& scale_of);
 
 }  // namespace ingot

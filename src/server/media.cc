@@ -97,10 +97,21 @@ MediaLoader::MediaLoader(MediaOptions options) : options_(std::move(options)) {
   if (options_.allowed_local_path.empty()) return;
   std::error_code error;
   local_root_ = std::filesystem::canonical(options_.allowed_local_path, error);
+  local_name_ = std::filesystem::absolute(options_.allowed_local_path).lexically_normal();
   if (error || !std::filesystem::is_directory(local_root_)) {
     throw UserError("--allowed-local-media-path {}: no such folder",
                     options_.allowed_local_path.string());
   }
+}
+
+// The root may be spelled as the option spells it, which may be through symbolic links.
+std::filesystem::path MediaLoader::InsideRoot(const std::string& path) const {
+  const std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
+  for (const std::filesystem::path& root : {local_root_, local_name_}) {
+    const std::filesystem::path inside = normal.lexically_relative(root);
+    if (!inside.empty() && inside != "." && *inside.begin() != "..") return inside;
+  }
+  return {};
 }
 
 // No symbolic link is followed below the root: each component is opened from the one before.
@@ -118,9 +129,8 @@ std::string MediaLoader::ReadLocal(const std::string& url, size_t limit,
   std::string_view rest = std::string_view(url).substr(std::strlen("file://"));
   if (rest.starts_with("localhost/")) rest.remove_prefix(std::strlen("localhost"));
   if (!rest.starts_with('/') || !PercentDecode(rest, &path)) throw refuse();
-  const std::filesystem::path inside =
-      std::filesystem::path(path).lexically_normal().lexically_relative(local_root_);
-  if (inside.empty() || inside == "." || *inside.begin() == "..") throw refuse();
+  const std::filesystem::path inside = InsideRoot(path);
+  if (inside.empty()) throw refuse();
   int parent = open(local_root_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   for (auto part = inside.begin(); part != inside.end() && parent >= 0; ++part) {
     const bool last = std::next(part) == inside.end();

@@ -69,6 +69,8 @@ class MediaLoader {
   const MediaOptions& options() const { return options_; }
 
  private:
+  // Relative to the root; empty when the path is not below it.
+  std::filesystem::path InsideRoot(const std::string& path) const;
   std::string ReadLocal(const std::string& url, size_t limit, const std::string& what) const;
   std::string ReadDataUrl(std::string_view url, size_t limit, const std::string& what) const;
   Part LoadPart(const MediaPart& part, const std::string& what, MediaBudget* budget,
@@ -79,6 +81,7 @@ class MediaLoader {
 
   MediaOptions options_;
   std::filesystem::path local_root_;  // canonical
+  std::filesystem::path local_name_;  // absolute, as the option has it
 };
 
 }  // namespace ingot::server

@@ -210,6 +210,15 @@ TEST_F(MediaFileTest, OnlyBelowTheRoot) {
     EXPECT_THAT(Get(path), HasSubstr("400: ")) << path;
   }
   EXPECT_THAT(Fetch({}, "file://" + root + "/sub/a%20b.png"), HasSubstr("not allowed"));
+  // The option may name the root through a link; then both spellings are below it.
+  const std::string alias = (dir_ / "alias").string();
+  std::filesystem::create_directory_symlink(root_, alias);
+  EXPECT_THAT(Get(alias + "/sub/a%20b.png"), HasSubstr("400: "));
+  options_.allowed_local_path = alias + "/";
+  EXPECT_EQ(Get(alias + "/sub/a%20b.png"), "inside");
+  EXPECT_EQ(Get(root + "/sub/a%20b.png"), "inside");
+  EXPECT_THAT(Get(alias + "/../outside.png"), HasSubstr("400: "));
+  EXPECT_THAT(Get(alias + "/link.png"), HasSubstr("400: "));
 }
 
 TEST(Media, CountsAreLimited) {

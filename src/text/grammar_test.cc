@@ -97,6 +97,25 @@ TEST_F(GrammarTest, RandomAnswersSatisfyTheSchema) {
   EXPECT_GT(complete, 10);
 }
 
+TEST_F(GrammarTest, WhiteSpaceOfJsonHasAnEnd) {
+  const std::string schema =
+      R"({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})";
+  const auto takes = [&](const std::string& text, const std::string& options = "") {
+    return Takes(GrammarKind::kJsonSchema,
+                 options.empty() ? schema : schema.substr(0, schema.size() - 1) + options, text);
+  };
+  EXPECT_TRUE(takes(R"({"a":1})"));
+  EXPECT_TRUE(takes(R"({"a": 1})"));
+  EXPECT_TRUE(takes("{\n    \"a\": 1\n}"));
+  EXPECT_TRUE(takes("{\r\n\t\t\"a\": 1\r\n}"));
+  EXPECT_FALSE(takes("{\n\n\n\n\"a\": 1}"));
+  EXPECT_FALSE(takes("{" + std::string(50, ' ') + "\"a\": 1}"));
+  // The schema's own wish is kept.
+  const std::string own = R"(, "x-guidance": {"whitespace_pattern": "\n{1,9}"}})";
+  EXPECT_TRUE(takes("{\n\n\n\n\"a\":1}", own));
+  EXPECT_FALSE(takes("{ \"a\":1}", own));
+}
+
 TEST_F(GrammarTest, RegexChoiceAndGrammarTakeWhatTheySay) {
   EXPECT_TRUE(Takes(GrammarKind::kRegex, "[0-9]{3}-[0-9]{2}", "123-45"));
   EXPECT_FALSE(Takes(GrammarKind::kRegex, "[0-9]{3}-[0-9]{2}", "123-4"));

@@ -114,7 +114,7 @@ Refuses 400 $C "$(Chat '{"guided_json": {"type": "nothing"}}')"
 
 # Tools.
 TOOLS='{"tools": [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties":
-  {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"], "additionalProperties": false}}}], "max_tokens": 200}'
+  {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"], "additionalProperties": false}}}], "max_tokens": 200, "parallel_tool_calls": false}'
 Answers $C "$(Chat "$(jq -c '. + {tool_choice: "required"}' <<<"$TOOLS")")" '.choices[0] | (.finish_reason == "tool_calls") and
   (.message.tool_calls[0] | .function.name == "weather" and (.function.arguments | fromjson | .city | . == "Rome" or . == "Oslo"))'
 Answers $C "$(Chat "$(jq -c '. + {tool_choice: {type: "function", function: {name: "weather"}}}' <<<"$TOOLS")")" \

@@ -98,9 +98,9 @@ impl Grammars {
 fn build(factory: &ParserFactory, kind: Kind, text: &str) -> Result<Matcher, Fail> {
     let user = |e: &dyn std::fmt::Display| Fail::user(one_line(&e.to_string()));
     let grammar = match kind {
-        Kind::JsonSchema => TopLevelGrammar::from_json_schema(
+        Kind::JsonSchema => TopLevelGrammar::from_json_schema(bound_whitespace(
             serde_json::from_str(text).map_err(|e| user(&format!("the schema is no JSON: {e}")))?,
-        ),
+        )),
         Kind::Regex => TopLevelGrammar::from_regex(text),
         Kind::Lark => TopLevelGrammar::from_lark(text.to_owned()),
     };
@@ -114,6 +114,25 @@ fn build(factory: &ParserFactory, kind: Kind, text: &str) -> Result<Matcher, Fai
         return Err(Fail::user("no text satisfies the grammar"));
     }
     Ok(matcher)
+}
+
+/// Between two parts of a document: what `json.dumps` writes with or without indentation, and a little more. llguidance's own
+/// default has no end, and small models fill their whole answer with white space when nothing stops them.
+const WHITESPACE: &str = r"(?:[ \t]{1,4}|[ \t]{0,2}\r?\n[ \t]{0,40})";
+
+/// The schema with `WHITESPACE`, unless it says itself how white space is written.
+fn bound_whitespace(mut schema: serde_json::Value) -> serde_json::Value {
+    if schema == serde_json::Value::Bool(true) {
+        schema = serde_json::json!({});
+    }
+    let Some(object) = schema.as_object_mut() else { return schema };
+    let options = object.entry("x-guidance").or_insert_with(|| serde_json::json!({}));
+    if let Some(options) = options.as_object_mut() {
+        if options.get("whitespace_flexible") != Some(&serde_json::Value::Bool(false)) {
+            options.entry("whitespace_pattern").or_insert_with(|| WHITESPACE.into());
+        }
+    }
+    schema
 }
 
 /// First lines of a compiler message, without its dumps of the grammar.

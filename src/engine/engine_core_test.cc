@@ -340,6 +340,15 @@ TEST(EngineCoreTest, LogprobsOfAnswersAndPrompts) {
     EXPECT_LE(step.top[1].logprob, step.top[0].logprob);
     EXPECT_LT(step.top[0].logprob, 0);
   }
+  // Allowed tokens narrow the choice and not the log-probabilities, as in vLLM.
+  Request narrow = Greedy(prompt, 1);
+  narrow.sampling.logprobs = 3;
+  narrow.sampling.allowed_token_ids = {answer.logprobs[0].top[2].token};
+  const Received third = bench.RunOne(narrow);
+  ASSERT_EQ(third.logprobs.size(), 1u);
+  EXPECT_EQ(third.logprobs[0].chosen.rank, 3);
+  EXPECT_FLOAT_EQ(third.logprobs[0].chosen.logprob, answer.logprobs[0].top[2].logprob);
+  EXPECT_FLOAT_EQ(third.logprobs[0].top[0].logprob, answer.logprobs[0].top[0].logprob);
   ASSERT_TRUE(answer.prompt_logprobs);
   ASSERT_EQ(answer.prompt_logprobs->size(), 100u);
   FakeState state;

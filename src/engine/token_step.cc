@@ -69,9 +69,12 @@ void RunTask(SampleTask* task) {
                       : "no token is allowed by the constraints of this request";
     return;
   }
-  if (sampling.logprobs)
+  if (sampling.logprobs) {
+    // As vLLM has it: a grammar shows in the log-probabilities, allowed_token_ids do not.
+    const std::span<const uint32_t> shown = choice.grammar ? mask : std::span<const uint32_t>();
     task->logprobs.push_back(
-        LogprobsOf(Masked(task->logits, mask), task->sampled.token, *sampling.logprobs));
+        LogprobsOf(Masked(task->logits, shown), task->sampled.token, *sampling.logprobs));
+  }
   if (choice.watch && choice.watch->WantsEntropy()) {
     const float peak = FindPeak(task->logits).value;
     task->entropy = static_cast<float>(MeasureSpread(task->logits, peak).entropy);

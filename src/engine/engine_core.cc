@@ -227,7 +227,10 @@ bool EngineCore::RunVision() {
             runner_->StartPicture(request.request.prompt, place.video, place.index)};
   }
   if (!job_) return false;
-  if (!job_->run->RunSlice(SliceSeconds())) return true;
+  const auto start = EngineClock::now();
+  const bool done = job_->run->RunSlice(SliceSeconds());
+  stats_.model_seconds += SecondsBetween(start, EngineClock::now());
+  if (!done) return true;
   RequestState& request = *requests_.at(job_->ticket);
   request.features[job_->picture] = job_->run->Take();
   ++stats_.picture_queries;
@@ -368,7 +371,9 @@ void EngineCore::RunPlan(const std::vector<PlannedStep>& plan) {
     Start(planned.choice->request, *planned.choice);
     steps_.push_back(MakeStep(planned));
   }
+  const auto model_start = EngineClock::now();
   const std::span<const float> logits = runner_->Run(steps_);
+  stats_.model_seconds += SecondsBetween(model_start, EngineClock::now());
   const auto vocab = static_cast<size_t>(runner_->facts().vocab),
              real = static_cast<size_t>(runner_->facts().vocab_limit);
   tasks_.clear();

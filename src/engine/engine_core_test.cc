@@ -121,6 +121,8 @@ TEST(EngineCoreTest, OneGreedyAnswerIsTheMachines) {
   EXPECT_EQ(stats.histograms.e2e.total(), 1u);
   EXPECT_EQ(stats.histograms.time_to_first_token.total(), 1u);
   EXPECT_EQ(stats.histograms.inter_token.total(), answer.tokens.size() - 1);
+  EXPECT_GT(stats.model_seconds, 0);
+  EXPECT_LT(stats.model_seconds, stats.busy_seconds);
 }
 
 TEST(EngineCoreTest, LengthStopAndEmptyAnswers) {

@@ -57,6 +57,7 @@ struct EngineStats {
   uint64_t ended_stop = 0, ended_length = 0, ended_abort = 0, ended_error = 0;  // choices
   uint64_t steps = 0;
   double busy_seconds = 0;           // in steps and vision slices
+  double model_seconds = 0;          // of these in the model itself; the rest is the engine's
   double longest_slice_seconds = 0;  // longest piece of work between two looks at running streams
   GarbageCounts garbage;
   EngineHistograms histograms;

@@ -534,6 +534,7 @@ TEST_F(ApiTest, SmallEndpoints) {
         "# TYPE vllm:prompt_tokens_total counter",
         "vllm:time_to_first_token_seconds_bucket{engine=\"0\",model_name=\"tiny\",le=\"0.001\"} 0",
         "vllm:request_success_total{engine=\"0\",model_name=\"tiny\",finished_reason=\"stop\"} 0",
+        "ingot:model_seconds_total{engine=\"0\",model_name=\"tiny\"} 0",
         "vllm:cache_config_info{"}) {
     EXPECT_THAT(metrics, HasSubstr(line));
   }

@@ -157,6 +157,8 @@ void AddOwn(const MetricsInput& input, Families* out) {
   count("ingot:prompt_tokens_cached", "Prompt tokens taken from the prefix cache.",
         stats.cached_prompt_tokens);
   out->Counter("ingot:busy_seconds", "Time spent in steps and on pictures.", stats.busy_seconds);
+  out->Counter("ingot:model_seconds", "Time spent in the model itself, of ingot:busy_seconds.",
+               stats.model_seconds);
   out->Gauge("ingot:longest_slice_seconds",
              "Longest piece of work between two looks at running streams.",
              stats.longest_slice_seconds);

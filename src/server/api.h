@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The OpenAI-compatible endpoints of vLLM 0.11 over one served model. What each endpoint and field
-// does: docs/api.md.
+// The OpenAI-compatible endpoints of vLLM 0.11 over one served model, or over two that are
+// compared. What each endpoint and field does: docs/api.md.
 #pragma once
 
 #include <memory>
@@ -28,12 +28,22 @@ struct ServedModel {
 // What there is to know of a loaded engine.
 ServedModel ServedModelOf(const Engine& engine, std::string version);
 
+// One model that requests may name.
+struct ApiModel {
+  ApiOptions options;
+  ServedModel model;
+  EnginePort engine;
+};
+
 class Api {
  public:
   // Errors: UserError when an option names something that is not there (chat template, generation
   // config, media folder, parser).
   Api(ApiOptions options, ServedModel model, EnginePort engine);
-  // Requires: no handler runs any more and the engine has been stopped.
+  // Several models. The first answers requests that name none, and its options decide which
+  // endpoints there are. Errors: also UserError when two models have a name in common.
+  explicit Api(std::vector<ApiModel> models);
+  // Requires: no handler runs any more and the engines have been stopped.
   ~Api();
   Api(const Api&) = delete;
   Api& operator=(const Api&) = delete;

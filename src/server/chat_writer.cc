@@ -87,6 +87,7 @@ void ChatWriter::OnEvent(size_t, RequestEvent&& event) {
     std::move(rest.calls.begin(), rest.calls.end(), std::back_inserter(delta.calls));
     choice.finish_reason = FinishReason(event, choice);
     choice.stop_reason = std::move(event.stop_reason);
+    choice.garbage = std::move(event.garbage);
   }
   if (streaming()) {
     Stream(event.choice, &choice, delta, event.end.has_value());
@@ -109,6 +110,7 @@ void ChatWriter::Stream(int64_t index, Choice* choice, const AnswerDelta& delta,
   if (ended) {
     item["finish_reason"] = choice->finish_reason;
     item["stop_reason"] = StopReasonJson(choice->stop_reason);
+    AddWarning(choice->garbage, &item);
   }
   if (options_.return_token_ids) item["token_ids"] = choice->tokens;
   choice->tokens.clear();
@@ -157,6 +159,7 @@ Json ChatWriter::ChoiceJson(int64_t index, const Choice& choice) const {
   item["finish_reason"] = choice.finish_reason;
   item["stop_reason"] = StopReasonJson(choice.stop_reason);
   item["token_ids"] = options_.return_token_ids ? Json(choice.tokens) : Json(nullptr);
+  AddWarning(choice.garbage, &item);
   return item;
 }
 

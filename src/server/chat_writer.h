@@ -47,6 +47,7 @@ class ChatWriter : public AnswerWriter {
     int64_t n_tokens = 0;
     std::string finish_reason;
     StopReason stop_reason;
+    std::vector<std::string> garbage;  // what the watch found
   };
   Json Chunk(Json choices) const;
   void Opening();

@@ -68,6 +68,7 @@ void CompletionWriter::OnEvent(size_t prompt, RequestEvent&& event) {
   if (event.end) {
     choice.finish_reason = EndReasonName(*event.end);
     choice.stop_reason = std::move(event.stop_reason);
+    choice.garbage = std::move(event.garbage);
   }
   if (streaming()) Stream(prompt, index, &choice, event.end.has_value());
 }
@@ -83,6 +84,7 @@ void CompletionWriter::Stream(size_t prompt, int64_t index, Choice* choice, bool
                {"logprobs", LogprobsOf(choice, first)},
                {"finish_reason", ended ? Json(choice->finish_reason) : Json(nullptr)},
                {"stop_reason", ended ? StopReasonJson(choice->stop_reason) : Json(nullptr)}};
+  if (ended) AddWarning(choice->garbage, &item);
   if (options_.return_token_ids) {
     item["token_ids"] = choice->tokens;
     if (first) item["prompt_token_ids"] = options_.prompts[prompt].ids;
@@ -122,6 +124,7 @@ void CompletionWriter::OnComplete() {
           prompt_logprobs ? PromptLogprobsJson(*state.logprobs, token_writer_) : Json(nullptr)},
          {"prompt_token_ids",
           options_.return_token_ids ? Json(options_.prompts[prompt].ids) : Json(nullptr)}});
+    AddWarning(choice.garbage, &choices.back());
   }
   answer["choices"] = std::move(choices);
   answer["service_tier"] = nullptr;

@@ -49,6 +49,7 @@ class CompletionWriter : public AnswerWriter {
     bool echoed = false;
     std::string finish_reason;
     StopReason stop_reason;
+    std::vector<std::string> garbage;  // what the watch found
   };
   struct PromptState {
     int64_t prompt_tokens = 0, cached = 0;

@@ -7,6 +7,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -21,7 +22,10 @@ using Labels = std::vector<ClientMetric::Label>;
 
 class Families {
  public:
-  explicit Families(const std::string& model) : common_{{"engine", "0"}, {"model_name", model}} {}
+  // What follows is about this model.
+  void Of(size_t index, const std::string& model) {
+    common_ = {{"engine", std::to_string(index)}, {"model_name", model}};
+  }
 
   void Gauge(const char* name, const char* help, double value) {
     ClientMetric metric = Metric({});
@@ -50,9 +54,11 @@ class Families {
     Family(name, help, MetricType::Histogram).metric.push_back(std::move(metric));
   }
 
+  // Without the model's name, as vLLM has it; `engine` tells models apart.
   void Info(const char* name, const char* help, Labels labels) {
     ClientMetric metric;
-    metric.label = std::move(labels);
+    metric.label = {common_.front()};
+    metric.label.insert(metric.label.end(), labels.begin(), labels.end());
     metric.gauge.value = 1;
     Family(name, help, MetricType::Gauge).metric.push_back(std::move(metric));
   }
@@ -75,7 +81,8 @@ class Families {
   }
 
   MetricFamily& Family(const std::string& name, const char* help, MetricType type) {
-    if (!families_.empty() && families_.back().name == name) return families_.back();
+    const auto found = std::ranges::find(families_, name, &MetricFamily::name);
+    if (found != families_.end()) return *found;
     MetricFamily family;
     family.name = name;
     family.help = help;
@@ -146,7 +153,7 @@ void AddHistograms(const EngineHistograms& all, Families* out) {
   out->Histogram("vllm:iteration_tokens_total", "Tokens of one step.", all.iteration_tokens);
 }
 
-void AddOwn(const MetricsInput& input, Families* out) {
+void AddOwn(const ModelFigures& input, Families* out) {
   const EngineStats& stats = input.stats;
   const auto count = [&](const char* name, const char* help, uint64_t value) {
     out->Counter(name, help, static_cast<double>(value));
@@ -173,7 +180,9 @@ void AddOwn(const MetricsInput& input, Families* out) {
   const std::pair<const char*, uint64_t> kinds[] = {{"bad_logits", garbage.bad_logits},
                                                     {"repetition", garbage.repetition},
                                                     {"entropy", garbage.entropy},
-                                                    {"broken_utf8", garbage.broken_utf8}};
+                                                    {"broken_utf8", garbage.broken_utf8},
+                                                    {"control_tokens", garbage.control_tokens},
+                                                    {"scripts", garbage.scripts}};
   for (const auto& [kind, value] : kinds) {
     out->Counter("ingot:garbage_answers", "Answers that look like garbage, by symptom.",
                  static_cast<double>(value), {{"kind", kind}});
@@ -185,24 +194,27 @@ void AddOwn(const MetricsInput& input, Families* out) {
 
 }  // namespace
 
-std::string MetricsText(const MetricsInput& input) {
-  Families families(input.model_name);
-  AddNow(input.stats, &families);
-  AddCounters(input.stats, &families);
-  AddHistograms(input.stats.histograms, &families);
-  AddOwn(input, &families);
-  families.Info("vllm:cache_config_info", "Information of the LLMEngine CacheConfig.",
-                {{"engine", "0"},
-                 {"block_size", std::to_string(input.memory.page_tokens)},
-                 {"num_gpu_blocks", std::to_string(input.memory.kv_pages)},
-                 {"cache_dtype", "auto"},
-                 {"enable_prefix_caching", input.options.prefix_caching ? "True" : "False"},
-                 {"gpu_memory_utilization", std::to_string(input.options.memory_utilization)},
-                 {"prefix_caching_hash_algo", "sha256"}});
+std::string MetricsText(std::span<const ModelFigures> models, const ProcessFigures& process) {
+  Families families;
+  for (size_t i = 0; i < models.size(); ++i) {
+    const ModelFigures& model = models[i];
+    families.Of(i, model.model_name);
+    AddNow(model.stats, &families);
+    AddCounters(model.stats, &families);
+    AddHistograms(model.stats.histograms, &families);
+    AddOwn(model, &families);
+    families.Info("vllm:cache_config_info", "Information of the LLMEngine CacheConfig.",
+                  {{"block_size", std::to_string(model.memory.page_tokens)},
+                   {"num_gpu_blocks", std::to_string(model.memory.kv_pages)},
+                   {"cache_dtype", "auto"},
+                   {"enable_prefix_caching", model.options.prefix_caching ? "True" : "False"},
+                   {"gpu_memory_utilization", std::to_string(model.options.memory_utilization)},
+                   {"prefix_caching_hash_algo", "sha256"}});
+  }
   families.Process("process_resident_memory_bytes", "Resident memory size in bytes.",
-                   static_cast<double>(input.resident_bytes));
+                   static_cast<double>(process.resident_bytes));
   families.Process("process_start_time_seconds", "Start time since the Unix epoch in seconds.",
-                   static_cast<double>(input.start_time));
+                   static_cast<double>(process.start_time));
   return families.Text();
 }
 

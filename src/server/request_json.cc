@@ -28,9 +28,10 @@ void LogUnknown(const Fields& fields) {
 
 }  // namespace
 
-ChatRequest ParseChatRequest(std::string_view body, const ParseLimits& limits) {
+ChatRequest ParseChatRequest(std::string_view body, const LimitsByModel& limits_of) {
   const Json json = ParseObject(body);
   Fields fields(json, "");
+  const ParseLimits& limits = limits_of(fields.String("model", ""));
   ChatRequest request;
   request.messages = ReadMessages(fields);
   request.common = ReadCommonFields(fields, limits, /*is_chat=*/true);
@@ -56,6 +57,11 @@ ChatRequest ParseChatRequest(std::string_view body, const ParseLimits& limits) {
   fields.Ignore({"store", "metadata", "service_tier", "modalities", "prediction", "verbosity"});
   LogUnknown(fields);
   return request;
+}
+
+ChatRequest ParseChatRequest(std::string_view body, const ParseLimits& limits) {
+  return ParseChatRequest(
+      body, [&](const std::string&) -> const ParseLimits& { return limits; });
 }
 
 namespace {
@@ -111,9 +117,10 @@ std::vector<CompletionPrompt> ReadPrompts(Fields& fields, const ParseLimits& lim
 
 }  // namespace
 
-CompletionRequest ParseCompletionRequest(std::string_view body, const ParseLimits& limits) {
+CompletionRequest ParseCompletionRequest(std::string_view body, const LimitsByModel& limits_of) {
   const Json json = ParseObject(body);
   Fields fields(json, "");
+  const ParseLimits& limits = limits_of(fields.String("model", ""));
   CompletionRequest request;
   request.prompts = ReadPrompts(fields, limits);
   request.common = ReadCommonFields(fields, limits, /*is_chat=*/false);
@@ -134,6 +141,11 @@ CompletionRequest ParseCompletionRequest(std::string_view body, const ParseLimit
   }
   LogUnknown(fields);
   return request;
+}
+
+CompletionRequest ParseCompletionRequest(std::string_view body, const ParseLimits& limits) {
+  return ParseCompletionRequest(
+      body, [&](const std::string&) -> const ParseLimits& { return limits; });
 }
 
 TokenizeRequest ParseTokenizeRequest(std::string_view body) {

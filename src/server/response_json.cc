@@ -125,6 +125,13 @@ Json StopReasonJson(const StopReason& reason) {
   return nullptr;
 }
 
+void AddWarning(const std::vector<std::string>& garbage, Json* choice) {
+  if (garbage.empty()) return;
+  std::string text;
+  for (const std::string& reason : garbage) text += (text.empty() ? "" : "; ") + reason;
+  (*choice)["ingot_warning"] = std::move(text);
+}
+
 Json DeltaJson(const AnswerDelta& delta) {
   Json json = Json::object();
   if (!delta.reasoning.empty()) json["reasoning_content"] = delta.reasoning;

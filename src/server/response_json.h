@@ -54,6 +54,9 @@ struct UsageCounts {
 Json UsageJson(const UsageCounts& usage, bool whole);  // whole: with prompt_tokens_details
 
 Json StopReasonJson(const StopReason& reason);
+// What the garbage watch says of a choice, as its field "ingot_warning"; nothing when it found
+// nothing.
+void AddWarning(const std::vector<std::string>& garbage, Json* choice);
 // {"content", "reasoning_content", "tool_calls"} with what is new.
 Json DeltaJson(const AnswerDelta& delta);
 

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ingot serve`: the OpenAI-compatible server, from its start to its end.
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/interrupt.h"
 #include "base/log.h"
-#include "cli/serve_model.h"
+#include "cli/serve_instance.h"
 #include "cli/serve_options.h"
 #include "engine/async_engine.h"
 #include "server/api.h"
@@ -34,20 +37,12 @@ void LogAccess(bool json, const server::AccessRecord& record) {
 }
 
 // What is served, what the memory is spent on, where to look.
-void PrintBanner(const ServeSetup& setup, FolderFormat format, const Engine& model,
-                 const AsyncEngine& engine, const server::HttpServer& http, double seconds) {
+void PrintBanner(const ServeSetup& setup, const std::vector<ServeInstance>& models,
+                 const server::HttpServer& http, double seconds) {
   const std::string url = http.url();
-  std::string text = fmt::format("ingot {} serves {} as \"{}\"\n", INGOT_VERSION,
-                                 setup.api.model_dir.string(), setup.api.served_names.front());
-  text +=
-      fmt::format("model:  {} ({}), {} arithmetic{}{}\n", FolderFormatName(format),
-                  HumanBytes(model.reader().data_bytes()), PrecisionName(model.options().precision),
-                  setup.model.emulate == Emulate::kNone ? "" : ", emulates ",
-                  setup.model.emulate == Emulate::kNone ? "" : EmulateName(setup.model.emulate));
-  text += engine.memory().Describe() + "\n";
-  text += fmt::format("length: {} tokens of prompt and answer; {:.1f} such requests fit at once\n",
-                      engine.max_model_len(), engine.memory().SequencesOf(engine.max_model_len()));
-  if (engine.options().deterministic) {
+  std::string text;
+  for (const ServeInstance& model : models) text += DescribeInstance(model);
+  if (setup.engine.deterministic) {
     text += "results: the same bits whatever the batch, the chunks and the threads\n";
   }
   text += fmt::format("API:    {}/v1{}\n", url,
@@ -59,114 +54,96 @@ void PrintBanner(const ServeSetup& setup, FolderFormat format, const Engine& mod
 }
 
 // One line every ten seconds while something happens.
-void LogStats(const AsyncEngine& engine, const EngineStats& before, const EngineStats& now,
-              double seconds) {
-  const uint64_t generated = now.generation_tokens - before.generation_tokens;
-  const uint64_t prompt = now.prompt_tokens - before.prompt_tokens;
-  if (generated + prompt == 0 && now.running + now.waiting == 0) return;
-  (void)engine;
-  LogNote(
-      "prompt {:.1f} tokens/s, answers {:.1f} tokens/s, running {}, waiting {}, KV {:.1f} %, "
-      "prefix hits {:.1f} %",
-      static_cast<double>(prompt) / seconds, static_cast<double>(generated) / seconds, now.running,
-      now.waiting, 100 * now.KvUsage(),
-      now.prefix_queries == 0
-          ? 0.0
-          : 100.0 * static_cast<double>(now.prefix_hits) / static_cast<double>(now.prefix_queries));
-}
+class StatsLog {
+ public:
+  // `name`: in front of the line; "" when there is only one model.
+  StatsLog(const AsyncEngine& engine, std::string name)
+      : engine_(engine), name_(std::move(name)), before_(engine.Stats()) {}
 
-// Until a signal comes or the engine dies.
-void WaitForEnd(const ServeSetup& setup, const AsyncEngine& engine) {
-  EngineStats before = engine.Stats();
+  void Write() {
+    const EngineStats now = engine_.Stats();
+    const double seconds = std::chrono::duration<double>(Clock::now() - last_).count();
+    const uint64_t generated = now.generation_tokens - before_.generation_tokens;
+    const uint64_t prompt = now.prompt_tokens - before_.prompt_tokens;
+    if (generated + prompt > 0 || now.running + now.waiting > 0) {
+      LogNote(
+          "{}prompt {:.1f} tokens/s, answers {:.1f} tokens/s, running {}, waiting {}, KV {:.1f} "
+          "%, prefix hits {:.1f} %",
+          name_.empty() ? "" : name_ + ": ", static_cast<double>(prompt) / seconds,
+          static_cast<double>(generated) / seconds, now.running, now.waiting, 100 * now.KvUsage(),
+          100.0 * static_cast<double>(now.prefix_hits) /
+              static_cast<double>(std::max<uint64_t>(now.prefix_queries, 1)));
+    }
+    before_ = now;
+    last_ = Clock::now();
+  }
+
+ private:
+  const AsyncEngine& engine_;
+  std::string name_;
+  EngineStats before_;
+  Clock::time_point last_ = Clock::now();
+};
+
+// Until a signal comes or an engine dies.
+void WaitForEnd(const ServeSetup& setup, const std::vector<ServeInstance>& models) {
+  std::vector<StatsLog> logs;
+  for (const ServeInstance& one : models) {
+    logs.emplace_back(*one.engine, models.size() > 1 ? one.name() : "");
+  }
   Clock::time_point last = Clock::now();
   while (!InterruptRequested()) {
     std::this_thread::sleep_for(kPoll);
-    if (!engine.healthy()) {
+    for (const ServeInstance& one : models) {
+      if (one.engine->healthy()) continue;
       throw InternalError(
-          "the engine has stopped: {}. This is a defect of ingot; please report it.",
-          engine.death_reason());
+          "the engine of {} has stopped: {}. This is a defect of ingot; please report it.",
+          one.name(), one.engine->death_reason());
     }
-    const double seconds = std::chrono::duration<double>(Clock::now() - last).count();
-    if (!setup.api.log_stats || seconds < std::chrono::duration<double>(kStatsPeriod).count()) {
-      continue;
-    }
-    const EngineStats now = engine.Stats();
-    LogStats(engine, before, now, seconds);
-    before = now;
+    if (!setup.api.log_stats || Clock::now() - last < kStatsPeriod) continue;
+    for (StatsLog& log : logs) log.Write();
     last = Clock::now();
   }
 }
 
-void SayWhatIsSpecial(const ServeSetup& setup, FolderFormat format) {
-  for (const std::string& note : setup.notes) LogOnceText(LogLevel::kNote, note);
-  if (setup.load_as_float) {
-    LogWarning(
-        "--unsafe-load-as-float: the int8 codes of {} are taken for weights and their scales are "
-        "dropped. THE ANSWERS WILL BE GARBAGE. This shows what an engine prints that is not told "
-        "of the format ({}).",
-        setup.api.model_dir.string(), FolderFormatName(format));
-  } else if (setup.quantization == "auto" && format != FolderFormat::kFloat) {
-    LogNote("{} holds {} weights; they are read as such.", setup.api.model_dir.string(),
-            FolderFormatName(format));
-  }
-}
-
-// However serving ends: first the engine, so that every request gets its last event, then the
+// However serving ends: first the engines, so that every request gets its last event, then the
 // handlers, and only then what these stand on.
-struct StopBoth {
-  AsyncEngine& engine;
+struct StopAll {
+  const std::vector<ServeInstance>& models;
   server::HttpServer& http;
-  ~StopBoth() {
-    engine.Stop();
+  ~StopAll() {
+    for (const ServeInstance& one : models) one.engine->Stop();
     http.Stop();
   }
 };
-
-// What the chat page tells people about the model.
-server::ServedInfo InfoOf(const ServeSetup& setup, FolderFormat format, const MemoryPlan& memory) {
-  server::ServedInfo info;
-  info.name = setup.api.served_names.front();
-  info.format = FolderFormatName(format);
-  info.quantization = format == FolderFormat::kFloat ? "none" : "w8a8";
-  if (setup.model.emulate != Emulate::kNone) info.emulate = EmulateName(setup.model.emulate);
-  if (setup.load_as_float) {
-    info.warning =
-        "int8 codes are taken for weights on purpose (--unsafe-load-as-float): the "
-        "answers are garbage";
-  }
-  info.weight_bytes = memory.weights;
-  info.kv_bytes = memory.kv;
-  info.picture_cache_bytes = memory.pictures;
-  return info;
-}
 
 int Run(const Options& options) {
   const Clock::time_point start = Clock::now();
   ServeSetup setup = ServeSetupOf(options);
   std::signal(SIGHUP, SIG_IGN);  // a closed terminal is no reason to stop serving
-  const FolderFormat format =
-      RequireServable(setup.api.model_dir, setup.quantization, setup.load_as_float);
-  SayWhatIsSpecial(setup, format);
+  for (const std::string& note : setup.notes) LogOnceText(LogLevel::kNote, note);
+  std::vector<ServeInstance> models = FindModels(setup);
   if (setup.access_log) {
     setup.http.on_access = [json = setup.json_log](const server::AccessRecord& record) {
       LogAccess(json, record);
     };
   }
-  // A port that is taken shows before the model is read.
+  // A port that is taken shows before the models are read.
   server::Router router;
   server::HttpServer http(setup.http, &router);
-  const Engine model(setup.api.model_dir, setup.model);
-  AsyncEngine engine(model, setup.engine);
-  server::Api api(setup.api, server::ServedModelOf(model, INGOT_VERSION), server::PortOf(engine));
+  LoadModels(setup.engine, &models);
+  server::Api api(ApiModelsOf(models));
   api.Register(&router);
-  server::AddWebPages(INGOT_VERSION, InfoOf(setup, format, engine.memory()), std::nullopt, &router);
-  const StopBoth stop{engine, http};
+  server::AddWebPages(INGOT_VERSION, InfoOf(models.front()),
+                      models.size() > 1 ? std::optional(InfoOf(models.back())) : std::nullopt,
+                      &router);
+  const StopAll stop{models, http};
 
   http.Start();
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  PrintBanner(setup, format, model, engine, http, seconds);
+  PrintBanner(setup, models, http, seconds);
   server::NotifyServiceManager("READY=1\nSTATUS=Serving at " + http.url());
-  WaitForEnd(setup, engine);
+  WaitForEnd(setup, models);
 
   server::NotifyServiceManager("STOPPING=1");
   LogNote("stopping: no new connections; running requests have {:.0f} s to finish.",
@@ -183,8 +160,7 @@ const Command& ServeCommand() {
       .name = "serve",
       .summary = "Serve a model over HTTP as vLLM does: OpenAI API, metrics, chat page",
       .description =
-          "Serves one model folder, float or quantized, with the OpenAI-compatible API, options "
-          "and "
+          "Serves a model folder, float or quantized, with the OpenAI-compatible API, options and "
           "metrics of vLLM 0.11. The format of the weights is detected; a folder that would answer "
           "garbage is refused with the remedy. Options may be written with dashes or underscores, "
           "as --a=b or --a b; vLLM's options that mean nothing on a CPU are accepted and said "
@@ -198,6 +174,8 @@ const Command& ServeCommand() {
            {"ingot serve Qwen3-VL-8B-W8A8 --host 127.0.0.1 --served-model-name qwen --api-key "
             "secret",
             "this machine only, a short name, a key"},
+           {"ingot serve Qwen3-VL-8B-W8A8 --compare Qwen3-VL-8B-Instruct",
+            "quantized and float side by side in the chat page"},
            {"ingot serve --config serve.yaml", "options from a file"}},
       .run = Run,
       .expand = ExpandServeArguments,

@@ -4,8 +4,11 @@
 
 #include "base/coded_error.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/log.h"
+#include "base/machine_memory.h"
 #include "check/check.h"
+#include "checkpoint/model_reader.h"
 
 namespace ingot::cli {
 namespace {
@@ -94,6 +97,23 @@ FolderFormat RequireServable(const std::filesystem::path& dir, const std::string
     }
   }
   return format;
+}
+
+void RequireMemory(const std::vector<std::filesystem::path>& dirs, double utilization) {
+  const MachineMemory machine = ReadMachineMemory();
+  const auto budget = static_cast<uint64_t>(utilization * static_cast<double>(machine.limit));
+  uint64_t weights = 0;
+  std::string what;
+  for (const std::filesystem::path& dir : dirs) {
+    const uint64_t bytes = ModelReader(dir).data_bytes();
+    weights += bytes;
+    what += fmt::format("{}{} ({})", what.empty() ? "" : " and ", dir.string(), HumanBytes(bytes));
+  }
+  if (weights <= budget) return;
+  throw ResourceError(
+      "{}: the weights do not fit into memory: {} of {} may be used (--gpu-memory-utilization "
+      "{}). Use a smaller or a quantized model, or raise the share or the limit of the container.",
+      what, HumanBytes(budget), HumanBytes(static_cast<uint64_t>(machine.limit)), utilization);
 }
 
 }  // namespace ingot::cli

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "checkpoint/quant_format.h"
 
@@ -15,5 +16,9 @@ namespace ingot::cli {
 // `ingot check --quick`). With `load_as_float` only a float folder is refused.
 FolderFormat RequireServable(const std::filesystem::path& dir, const std::string& quantization,
                              bool load_as_float);
+
+// What is known to be too much before anything is loaded: the weights of all folders against the
+// memory that may be used. Errors: ResourceError with the arithmetic.
+void RequireMemory(const std::vector<std::filesystem::path>& dirs, double utilization);
 
 }  // namespace ingot::cli

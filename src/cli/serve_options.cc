@@ -62,6 +62,12 @@ std::vector<Option> ModelRows() {
       Repeated(Row(kModel, "--served-model-name", Kind::kText,
                    "What requests may call the model; the first name is what answers call it.", "",
                    "NAME")),
+      Row(kModel, "--compare", Kind::kPath,
+          "Serve this folder beside MODEL, such as the float one beside the quantized one: a request "
+          "names the model that it means, the chat page shows the answers of both.",
+          "", "OTHER"),
+      Row(kModel, "--compare-name", Kind::kText,
+          "What requests call OTHER; default: the folder as it was typed.", "", "NAME"),
       Choices(Row(kModel, "--quantization", Kind::kChoice,
                   "How the weights are stored; auto looks. Another value than what the folder is "
                   "is refused, with the remedy.",

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,11 +17,19 @@
 
 namespace ingot::cli {
 
+// The second model of --compare. Format, arithmetic and sampling defaults are those of its folder;
+// --quantization, --emulate and --unsafe-load-as-float are about MODEL alone.
+struct ServeOther {
+  server::ApiOptions api;
+  EngineOptions model;
+};
+
 struct ServeSetup {
   server::ApiOptions api;
   server::HttpServerOptions http;
   ingot::ServeOptions engine;
   EngineOptions model;
+  std::optional<ServeOther> other;
   std::string quantization = "auto";
   bool load_as_float = false;  // --unsafe-load-as-float
   bool access_log = true;

@@ -191,5 +191,28 @@ TEST(ServeModel, FoldersAreCheckedAgainstTheOption) {
   EXPECT_THROW(RequireServable(models, "auto", false), UserError);
 }
 
+TEST(ServeOptions, TheModelToCompareWith) {
+  EXPECT_FALSE(Parse({"M"}).other);
+  const ServeSetup both = Parse({"M", "--compare", "N", "--served-model-name", "m", "--emulate",
+                                 "310p", "--dtype", "float32", "--max-logprobs", "3"});
+  ASSERT_TRUE(both.other);
+  EXPECT_EQ(both.other->api.model_dir, "N");
+  EXPECT_THAT(both.other->api.served_names, ElementsAre("N"));
+  EXPECT_EQ(both.other->api.max_logprobs, 3);
+  EXPECT_EQ(both.other->model.precision, Precision::kF32);
+  // About MODEL alone.
+  EXPECT_EQ(both.model.emulate, Emulate::k310);
+  EXPECT_EQ(both.other->model.emulate, Emulate::kNone);
+  const ServeSetup garbage =
+      Parse({"M", "--unsafe-load-as-float", "--compare", "M", "--compare-name", "sound"});
+  EXPECT_TRUE(garbage.model.codes_as_float);
+  EXPECT_FALSE(garbage.other->model.codes_as_float);
+  EXPECT_THAT(garbage.other->api.served_names, ElementsAre("sound"));
+  EXPECT_THAT(ErrorOf({"M", "--compare", "M"}), HasSubstr("--compare-name"));
+  EXPECT_THAT(ErrorOf({"M", "--served-model-name", "a", "b", "--compare", "b"}),
+              HasSubstr("would be called \"b\""));
+  EXPECT_THAT(ErrorOf({"M", "--compare-name", "b"}), HasSubstr("needs --compare"));
+}
+
 }  // namespace
 }  // namespace ingot::cli

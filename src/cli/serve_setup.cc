@@ -385,6 +385,33 @@ void ApplyServeEnvironment(const Options& options, ServeSetup* setup) {
   }
 }
 
+namespace {
+
+// After everything else: it takes over what both models have in common.
+std::optional<ServeOther> OtherOf(const Options& options, const ServeSetup& setup) {
+  if (!options.Has("--compare")) {
+    if (options.Has("--compare-name")) throw UserError("--compare-name needs --compare OTHER.");
+    return std::nullopt;
+  }
+  ServeOther other{.api = setup.api, .model = setup.model};
+  other.api.model_dir = options.Path("--compare");
+  const std::string name = options.Has("--compare-name") ? options.Text("--compare-name")
+                                                         : other.api.model_dir.string();
+  const std::vector<std::string>& taken = setup.api.served_names;
+  if (name.empty() || std::find(taken.begin(), taken.end(), name) != taken.end()) {
+    throw UserError(
+        "--compare {}: it would be called \"{}\", as MODEL is. Give it another name with "
+        "--compare-name NAME.",
+        other.api.model_dir.string(), name);
+  }
+  other.api.served_names = {name};
+  other.model.emulate = Emulate::kNone;
+  other.model.codes_as_float = false;
+  return other;
+}
+
+}  // namespace
+
 ServeSetup ServeSetupOf(const Options& options) {
   ServeSetup setup;
   FillApi(options, &setup.api);
@@ -398,6 +425,7 @@ ServeSetup ServeSetupOf(const Options& options) {
   setup.drain_timeout = std::chrono::milliseconds(
       static_cast<int64_t>(NumberBetween(options, "--drain-timeout", 0, 86'400) * 1000));
   ApplyServeEnvironment(options, &setup);
+  setup.other = OtherOf(options, setup);
   return setup;
 }
 

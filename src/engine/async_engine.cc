@@ -243,11 +243,13 @@ AsyncEngine::AsyncEngine(std::unique_ptr<ModelRunner> runner, const Tokenizer& t
                          const ServeOptions& options)
     : impl_(std::make_unique<Impl>(std::move(runner), tokenizer, options, MemoryPlan{})) {}
 
-AsyncEngine::AsyncEngine(const Engine& engine, const ServeOptions& options) {
-  const MemoryPlan memory = PlanMemory(engine, options);
-  impl_ = std::make_unique<Impl>(MakeQwenRunner(engine, memory.kv_pages),
-                                 engine.prompts().tokenizer(), options, memory);
-}
+AsyncEngine::AsyncEngine(const Engine& engine, const ServeOptions& options)
+    : AsyncEngine(engine, options, PlanMemory(MemoryFactsOf(engine), options)) {}
+
+AsyncEngine::AsyncEngine(const Engine& engine, const ServeOptions& options,
+                         const MemoryPlan& memory)
+    : impl_(std::make_unique<Impl>(MakeQwenRunner(engine, memory.kv_pages),
+                                   engine.prompts().tokenizer(), options, memory)) {}
 
 AsyncEngine::~AsyncEngine() = default;
 

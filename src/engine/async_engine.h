@@ -35,6 +35,8 @@ class AsyncEngine {
   // from its prompts(), which are thread-safe). Errors: ResourceError when the memory does not
   // suffice for one sequence; UserError on impossible options.
   AsyncEngine(const Engine& engine, const ServeOptions& options);
+  // The same with what was allotted to it, of several models in one process.
+  AsyncEngine(const Engine& engine, const ServeOptions& options, const MemoryPlan& memory);
   // The same over any runner (tests).
   AsyncEngine(std::unique_ptr<ModelRunner> runner, const Tokenizer& tokenizer,
               const ServeOptions& options);

@@ -27,20 +27,31 @@ int64_t WorkspaceBytes(const ModelConfig& config, const ServeOptions& options) {
   return (rows * row + logits + kMostPatches * patch) * static_cast<int64_t>(sizeof(float));
 }
 
-}  // namespace
-
-MemoryPlan PlanMemory(const MemoryFacts& facts, const ServeOptions& options) {
+int64_t BudgetOf(const MemoryFacts& facts, const ServeOptions& options) {
   const double share = options.memory_utilization;
   if (!(share > 0 && share <= 1))
     throw UserError("the memory share must be above 0 and at most 1, got {}", share);
+  return static_cast<int64_t>(share * static_cast<double>(facts.machine.limit));
+}
+
+// Everything but keys and values.
+int64_t FixedBytes(const MemoryFacts& facts, const ServeOptions& options) {
+  return facts.weights + WorkspaceBytes(facts.config, options) + kProgram +
+         options.picture_cache_bytes;
+}
+
+}  // namespace
+
+MemoryPlan PlanMemory(const MemoryFacts& facts, const ServeOptions& options) {
   MemoryPlan plan{.machine = facts.machine.limit,
-                  .budget = static_cast<int64_t>(share * static_cast<double>(facts.machine.limit)),
+                  .budget = BudgetOf(facts, options),
                   .weights = facts.weights,
                   .workspace = WorkspaceBytes(facts.config, options) + kProgram,
                   .pictures = options.picture_cache_bytes,
+                  .others = facts.others,
                   .kv_token = facts.page_bytes / kKvPageTokens,
                   .page_tokens = kKvPageTokens};
-  plan.kv = options.kv_bytes.value_or(plan.budget - plan.weights - plan.workspace - plan.pictures);
+  plan.kv = options.kv_bytes.value_or(plan.budget - FixedBytes(facts, options) - plan.others);
   int64_t pages = std::max<int64_t>(plan.kv, 0) / facts.page_bytes;
   if (options.max_model_len > 0) {
     // Every choice at full length, and as much again for prefixes, is all that can be used.
@@ -60,13 +71,32 @@ MemoryPlan PlanMemory(const MemoryFacts& facts, const ServeOptions& options) {
   return plan;
 }
 
-MemoryPlan PlanMemory(const Engine& engine, const ServeOptions& options) {
+std::vector<MemoryPlan> PlanMemory(std::vector<MemoryFacts> models, const ServeOptions& options) {
+  int64_t fixed = 0, page_bytes = 0;
+  for (const MemoryFacts& model : models) {
+    fixed += FixedBytes(model, options);
+    page_bytes += model.page_bytes;
+  }
+  const int64_t budget = BudgetOf(models.front(), options);
+  const int64_t kv = std::max<int64_t>(options.kv_bytes.value_or(budget - fixed), 0);
+  std::vector<MemoryPlan> plans;
+  for (MemoryFacts& model : models) {
+    const double share = static_cast<double>(model.page_bytes) / static_cast<double>(page_bytes);
+    const int64_t own_kv = static_cast<int64_t>(static_cast<double>(kv) * share);
+    ServeOptions own = options;
+    if (own.kv_bytes) own.kv_bytes = own_kv;
+    model.others = fixed - FixedBytes(model, options) + kv - own_kv;
+    plans.push_back(PlanMemory(model, own));
+  }
+  return plans;
+}
+
+MemoryFacts MemoryFactsOf(const Engine& engine) {
   const KvPool pool(engine.model().text.config, engine.options().precision, 1);
-  return PlanMemory({.machine = ReadMachineMemory(),
-                     .weights = static_cast<int64_t>(engine.reader().data_bytes()),
-                     .page_bytes = pool.page_bytes(),
-                     .config = engine.model().config},
-                    options);
+  return {.machine = ReadMachineMemory(),
+          .weights = static_cast<int64_t>(engine.reader().data_bytes()),
+          .page_bytes = pool.page_bytes(),
+          .config = engine.model().config};
 }
 
 }  // namespace ingot

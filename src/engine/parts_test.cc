@@ -199,6 +199,39 @@ TEST(MemoryPlanTest, GivenBytesAndTooLittle) {
   EXPECT_EQ(small.kv_pages, 2 * 4 * 3);
 }
 
+// Two models share what is left after the fixed costs of both, by the size of their pages.
+TEST(MemoryPlanTest, TwoModelsShareTheMachine) {
+  MemoryFacts half_pages = FactsOf2B();
+  half_pages.weights = 1LL << 30;
+  half_pages.page_bytes /= 2;
+  const std::vector<MemoryPlan> plans =
+      PlanMemory({FactsOf2B(), half_pages}, {.memory_utilization = 0.75});
+  ASSERT_EQ(plans.size(), 2u);
+  const auto whole = [](const MemoryPlan& plan) {
+    return plan.weights + plan.workspace + plan.pictures + plan.kv;
+  };
+  const int64_t budget = 12LL << 30;
+  EXPECT_LE(whole(plans[0]) + whole(plans[1]), budget);
+  EXPECT_GT(whole(plans[0]) + whole(plans[1]), budget - (16 << 20));  // all of it, to a page
+  EXPECT_NEAR(static_cast<double>(plans[0].kv_pages), static_cast<double>(plans[1].kv_pages), 1);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(plans[i].budget, budget);
+    EXPECT_LE(whole(plans[i]) + plans[i].others, budget);
+    EXPECT_GE(plans[i].others, whole(plans[1 - i]));
+    EXPECT_NE(plans[i].Describe().find("other model"), std::string::npos);
+  }
+  EXPECT_EQ(PlanMemory(FactsOf2B(), {}).Describe().find("other model"), std::string::npos);
+
+  const std::vector<MemoryPlan> given =
+      PlanMemory({FactsOf2B(), half_pages}, {.kv_bytes = 96LL * 64 * 114688});
+  EXPECT_EQ(given[0].kv_pages, 64);
+  EXPECT_EQ(given[1].kv_pages, 64);
+  // One of them fits, two do not.
+  const ServeOptions tight{.memory_utilization = 0.3};
+  EXPECT_GT(PlanMemory(FactsOf2B(), tight).kv_pages, 10);
+  EXPECT_THROW(PlanMemory({FactsOf2B(), FactsOf2B()}, tight), ResourceError);
+}
+
 TEST(GarbageWatchTest, ACircleAfterAGoodStartIsSeen) {
   GarbageWatch watch(1000);
   std::mt19937 random(1);

@@ -15,14 +15,17 @@ double MemoryPlan::SequencesOf(int64_t n_tokens) const {
 
 std::string MemoryPlan::Describe() const {
   const auto human = [](int64_t bytes) { return HumanBytes(static_cast<uint64_t>(bytes)); };
+  const std::string other =
+      others > 0 ? fmt::format("  other model    {}\n", human(others)) : "";
   return fmt::format(
       "memory: {} of {} may be used\n"
       "  weights        {}\n"
       "  workspace      {}\n"
       "  picture cache  {}\n"
+      "{}"
       "  keys, values   {} = {} pages of {} tokens, {} a token",
-      human(budget), human(machine), human(weights), human(workspace), human(pictures), human(kv),
-      kv_pages, page_tokens, human(kv_token));
+      human(budget), human(machine), human(weights), human(workspace), human(pictures), other,
+      human(kv), kv_pages, page_tokens, human(kv_token));
 }
 
 }  // namespace ingot

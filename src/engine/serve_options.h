@@ -39,6 +39,7 @@ struct MemoryPlan {
   int64_t workspace = 0;  // activations of the largest step, logits
   int64_t pictures = 0;   // picture cache
   int64_t kv = 0;
+  int64_t others = 0;     // everything of other models in this process
   int64_t kv_token = 0;  // bytes of one token
   int64_t kv_pages = 0, page_tokens = 0;
   double SequencesOf(int64_t n_tokens) const;  // how many of this length fit at once

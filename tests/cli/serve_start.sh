@@ -100,6 +100,35 @@ if Start "$TINY" --host 127.0.0.1 --served-model-name tiny --max_model_len 2048 
   End TERM 0
 fi
 
+# ---- two models: what is wrong with either shows before anything is loaded; names, health, figures, end ----
+Refused 7 'no such folder' serve "$TINY" --compare "$WORK/nowhere"
+Refused 2 '--compare-name' serve "$TINY" --compare "$TINY"
+[ -d half ] && Refused '2 3' . serve "$TINY" --compare half
+if [ -d w8a8 ] && Start "$MINI_UNTIED" --compare w8a8 --host 127.0.0.1 --served-model-name float --max-model-len 512; then
+  Equal "models" "$(curl -sS "$URL/v1/models" | jq -c '[.data[].id]')" '["float","w8a8"]'
+  Equal "what the page compares" "$(curl -sS "$URL/ingot/info" | jq -c .compare)" '{"a":"float","b":"w8a8"}'
+  for line in 'as "float"' 'as "w8a8"' 'other model'; do
+    if grep -q "$line" "$ERR"; then Pass; else Report "the start does not say /$line/"; fi
+  done
+  for model in float w8a8; do
+    Status 200 -H 'Content-Type: application/json' "$URL/v1/completions" \
+      -d '{"model":"'$model'","prompt":"What is this?","max_tokens":12,"temperature":0,"logprobs":1}'
+    Equal "the answer's model" "$(jq -r .model body)" "$model"
+    jq -c '.choices[0].logprobs.token_logprobs' body >"$model.json"
+  done
+  if cmp -s float.json w8a8.json; then Fail "both answers have the same probabilities"; else Pass; fi
+  Status 404 -H 'Content-Type: application/json' -d '{"model":"other","prompt":"x"}' "$URL/v1/completions"
+  Status 200 "$URL/health"
+  Equal "requests by model" "$(curl -sS "$URL/metrics" | grep -c '^ingot:requests_total{.*} 1$')" 2
+  curl -sS --max-time 60 -d '{"model":"w8a8","prompt":"Hello","max_tokens":200,"ignore_eos":true,"stream":true}' \
+    -H 'Content-Type: application/json' "$URL/v1/completions" >stream.txt &
+  client=$!
+  for _ in $(seq 100); do grep -q '^data:' stream.txt && break; sleep 0.05; done
+  End TERM 0
+  wait "$client"
+  if grep -q '\[DONE\]' stream.txt; then Pass; else Fail "the stream of the second model was cut"; fi
+fi
+
 # ---- SIGTERM lets a running answer finish ----
 if Start "$TINY" --host 127.0.0.1 --served-model-name tiny; then
   curl -sS --max-time 60 -d '{"model":"tiny","prompt":"Hello","max_tokens":200,"ignore_eos":true,"stream":true}' \

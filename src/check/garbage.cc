@@ -16,7 +16,8 @@ namespace {
 // Limits. Fluent text, tables, other alphabets and rhymes stay below them (garbage_test.cc).
 constexpr size_t kMinSteps = 12;   // shorter answers are judged by their logits and bytes only
 constexpr size_t kMaxPeriod = 32;  // longest repeated phrase that is looked for
-constexpr double kRepetitionLimit = 0.8;  // share of tokens inside one periodic run
+constexpr size_t kShortestRun = 10;       // tokens of a periodic run that counts
+constexpr double kRepetitionLimit = 0.8;  // share of tokens inside of periodic runs
 constexpr double kTrigramLimit = 0.25;    // different 3-grams
 constexpr double kEntropyLimit = 0.65;    // of ln(vocab)
 constexpr double kBrokenLimit = 0.1;      // of the characters
@@ -24,17 +25,22 @@ constexpr double kSwitchLimit = 0.25;     // script changes a letter
 constexpr int64_t kManyScripts = 4;
 constexpr double kSpecialLimit = 0.2;
 
-// The longest run that repeats with one period, at least three times around; its length in tokens.
-size_t LongestPeriodicRun(const std::vector<StepStats>& steps) {
-  size_t longest = 0;
+// Tokens inside of runs that repeat with one period, at least three times around and kShortestRun
+// long: an answer may go from one circle into the next.
+size_t TokensInCircles(const std::vector<StepStats>& steps) {
+  std::vector<bool> inside(steps.size());
   for (size_t period = 1; period <= kMaxPeriod && period * 3 <= steps.size(); ++period) {
     size_t equal = 0;  // consecutive tokens equal to those one period before
+    size_t marked = 0;  // below here this period has marked what it covers
     for (size_t i = period; i < steps.size(); ++i) {
       equal = steps[i].token == steps[i - period].token ? equal + 1 : 0;
-      if (equal >= 2 * period) longest = std::max(longest, equal + period);
+      const size_t run = equal + period;
+      if (equal < 2 * period || run < kShortestRun) continue;
+      for (size_t k = std::max(marked, i + 1 - run); k <= i; ++k) inside[k] = true;
+      marked = i + 1;
     }
   }
-  return longest;
+  return static_cast<size_t>(std::ranges::count(inside, true));
 }
 
 double DistinctTrigrams(const std::vector<StepStats>& steps) {
@@ -161,7 +167,7 @@ void JudgeTokens(const GeneratedText& generated, GarbageReport* report) {
   if (generated.steps.size() < kMinSteps) return;
   if (report->repetition > kRepetitionLimit) {
     Condemn(report, GarbageSign::kRepetition,
-            fmt::format("{:.0f} % of the tokens repeat one phrase (limit {:.0f} %)",
+            fmt::format("{:.0f} % of the tokens repeat the ones before them (limit {:.0f} %)",
                         100 * report->repetition, 100 * kRepetitionLimit));
   } else if (report->distinct_trigrams < kTrigramLimit) {
     Raise(report, GarbageVerdict::kSuspicious,
@@ -203,7 +209,7 @@ bool SameTokens(const GeneratedText& a, const GeneratedText& b) {
 GarbageReport JudgeText(const GeneratedText& generated) {
   GarbageReport report;
   const double n_steps = static_cast<double>(std::max<size_t>(generated.steps.size(), 1));
-  report.repetition = static_cast<double>(LongestPeriodicRun(generated.steps)) / n_steps;
+  report.repetition = static_cast<double>(TokensInCircles(generated.steps)) / n_steps;
   report.distinct_trigrams = DistinctTrigrams(generated.steps);
   report.mean_entropy_share = MeanEntropyShare(generated);
   int64_t special = 0;

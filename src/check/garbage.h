@@ -39,7 +39,7 @@ struct GarbageReport {
   std::vector<std::string> reasons;  // each names the measure, the value and the limit
   std::vector<GarbageSign> signs;    // of the reasons that alone make it garbage
   // The measures, for --json.
-  double repetition = 0;          // share of the tokens inside one periodic run
+  double repetition = 0;          // share of the tokens inside of periodic runs
   double distinct_trigrams = 1;   // different 3-grams / 3-grams
   double mean_entropy_share = 0;  // mean entropy / ln(vocab); 0 when unknown
   double broken_utf8 = 0;         // share of characters that are U+FFFD or invalid

@@ -70,8 +70,24 @@ TEST(Garbage, OneRepeatedTokenOrPhrase) {
     const GarbageReport report = JudgeText(FromWords(text));
     EXPECT_EQ(report.verdict, GarbageVerdict::kGarbage) << text;
     ASSERT_FALSE(report.reasons.empty());
-    EXPECT_THAT(report.reasons[0], HasSubstr("repeat one phrase"));
+    EXPECT_THAT(report.reasons[0], HasSubstr("repeat the ones before them"));
   }
+}
+
+// An answer that leaves one circle only to enter the next was once taken for sound.
+TEST(Garbage, OneCircleAfterAnother) {
+  const auto times = [](const std::string& phrase, int n) {
+    std::string text;
+    for (int i = 0; i < n; ++i) text += phrase + " ";
+    return text;
+  };
+  const std::string circles = "It is " + times("on", 60) + times("a white", 40) + times("2", 50);
+  const GarbageReport report = JudgeText(FromWords(circles));
+  EXPECT_EQ(report.verdict, GarbageVerdict::kGarbage);
+  EXPECT_GT(report.repetition, 0.95);
+  // Short repetitions that people write do not add up.
+  EXPECT_NE(VerdictOf(times("no no no, he said, ha ha ha, and went on very very very slowly", 1)),
+            GarbageVerdict::kGarbage);
 }
 
 TEST(Garbage, MixedScripts) {

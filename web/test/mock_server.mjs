@@ -194,7 +194,8 @@ export class Mock {
     });
     const word = Object.keys(kAnswers).find((name) => question.includes(name));
     const second = this.#options.compare && body.model === "w8a8" && !question.includes("#same");
-    const tokens = tokensOf(word ? kAnswers[word] : second ? kOther : kDefault);
+    const blank = second && question.includes("#blank") ? " " : "";
+    const tokens = tokensOf(blank + (word ? kAnswers[word] : second ? kOther : kDefault));
     const tokenMs = question.includes("#slow") ? 150 : this.#options.tokenMs;
     const id = `chatcmpl-${this.requests.length}`;
     const send = (fields) => {

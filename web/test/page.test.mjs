@@ -159,8 +159,15 @@ describe("two models", () => {
         await page.locator(".verdict").last().innerText(),
         /Identical answers, 21 words\./,
       );
+      await ask(page, "#blank");
+      await settled(page);
+      assert.match(
+        await page.locator(".verdict").last().innerText(),
+        /part after 4 words:\s*A dusk:\s*B dawn:/,
+        "a blank in front does not show",
+      );
       const history = Object.fromEntries(
-        mock.requests.slice(2).map((r) => [r.model, r.messages[1].content]),
+        mock.requests.slice(2, 4).map((r) => [r.model, r.messages[1].content]),
       );
       assert.match(history.float, /dusk/);
       assert.match(history.w8a8, /dawn/);

@@ -205,18 +205,25 @@ function Verdict({ replies }: { replies: Reply[] }) {
   if (growing && (a.text === "" || b.text === "")) return null;
   if (!growing && replies.some((reply) => reply.state === "error"))
     return <p class="verdict">{t("missingHalf")}</p>;
-  const parting = firstDifference(answerText(a), answerText(b), growing);
+  // Blanks at the beginning do not show on the page.
+  const parting = firstDifference(
+    answerText(a).trimStart(),
+    answerText(b).trimStart(),
+    growing,
+  );
   if (!parting) {
     const words = (answerText(a).match(/\S+/g) ?? []).length;
-    return (
-      <p class="verdict same">{growing ? t("identicalSoFar") : t("identical", { n: words })}</p>
-    );
+    const identical = words === 1 ? t("identicalOne") : t("identical", { n: words });
+    return <p class="verdict same">{growing ? t("identicalSoFar") : identical}</p>;
   }
   const word = (text: string) =>
     text.trim() === "" ? (text === "" ? t("ended") : JSON.stringify(text)) : text;
+  const common = parting.wordsBefore;
   return (
     <p class="verdict differs">
-      {parting.wordsBefore > 0 ? t("differs", { n: parting.wordsBefore }) : t("differsAtOnce")}{" "}
+      {common === 0 && t("differsAtOnce")}
+      {common === 1 && t("differsAfterOne")}
+      {common > 1 && t("differs", { n: common })}{" "}
       <span class="lane-a">
         <b>A</b> {word(parting.a)}
       </span>{" "}

@@ -26,8 +26,13 @@ export function Header({
       <Logo />
       <div class="served">
         {info?.compare && (
-          <span class="model-name">
-            <b class="lane-a">A</b> {info.compare.a} <b class="lane-b">B</b> {info.compare.b}
+          <span class="compared">
+            <span class="model-name" title={info.compare.a}>
+              <b class="lane-a">A</b> {info.compare.a}
+            </span>
+            <span class="model-name" title={info.compare.b}>
+              <b class="lane-b">B</b> {info.compare.b}
+            </span>
           </span>
         )}
         {choose && (

@@ -88,8 +88,10 @@ const en = {
   elapsed: "{s} s",
 
   identical: "Identical answers, {n} words.",
+  identicalOne: "Identical answers, one word.",
   identicalSoFar: "Identical so far.",
   differs: "The answers part after {n} words:",
+  differsAfterOne: "The answers part after one word:",
   differsAtOnce: "The answers differ from the first word:",
   ended: "(end)",
   missingHalf: "No comparison: one answer is missing.",
@@ -236,8 +238,10 @@ const zh: Record<TextKey, string> = {
   elapsed: "{s} 秒",
 
   identical: "两个回答完全相同，共 {n} 个词。",
+  identicalOne: "两个回答完全相同，只有一个词。",
   identicalSoFar: "目前相同。",
   differs: "两个回答在 {n} 个词之后开始不同：",
+  differsAfterOne: "两个回答在一个词之后开始不同：",
   differsAtOnce: "两个回答从第一个词起就不同：",
   ended: "（结束）",
   missingHalf: "缺少一个回答，无法比较。",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels between the products, in the sizes that a model gives them: 512 tokens, and one.
-// Figures are values a second; there is no limit to compare with, because the data is in a cache.
+// Figures are values a second, or tokens for sampling; there is no limit to compare with, because the
+// data is in a cache.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "checkpoint/synth.h"
 #include "kernels/kernels.h"
 #include "kernels/ops.h"
+#include "model/sampler.h"
 
 namespace ingot::bench {
 namespace {
@@ -71,6 +73,41 @@ void AbsMaxOp(Values& v) {
     v.y[row] = Kernels().abs_max(v.x.data() + row * v.width, v.width);
 }
 
+// Logits with a few likely tokens, and a sampler whose answer has 200 tokens.
+struct SamplerState {
+  std::vector<float> logits;
+  std::unique_ptr<Sampler> sampler;
+};
+
+// One thread chooses one token.
+Case SamplerCase(const std::string& name, int64_t vocab, const SamplingParams& params) {
+  return {.name = fmt::format("ops sample {} T=1 1x{}", name, vocab),
+          .unit = "tok/s",
+          .amount = 1,
+          .prepare = [=]() -> Job {
+            auto state = std::make_shared<SamplerState>();
+            state->logits = RandomFloats(vocab, 1);
+            for (float& x : state->logits) x *= 14 * x * x;
+            std::vector<int32_t> prompt(500);
+            for (size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<int32_t>(7 * i);
+            state->sampler = std::make_unique<Sampler>(params, prompt, vocab);
+            for (int32_t i = 0; i < 200; ++i) state->sampler->Accept(11 * i);
+            return [state] { state->sampler->Next(state->logits); };
+          }};
+}
+
+std::vector<Case> SamplerCases(int64_t vocab) {
+  const SamplingParams drawn{.do_sample = true, .temperature = 0.7f};
+  SamplingParams top_k = drawn, top_p = drawn, all = drawn;
+  top_k.top_k = 20;
+  top_p.top_p = 0.9f;
+  all.top_k = 50, all.top_p = 0.9f, all.min_p = 0.02f;
+  all.repetition_penalty = 1.05f, all.presence_penalty = 0.5f, all.frequency_penalty = 0.1f;
+  return {SamplerCase("greedy", vocab, {}), SamplerCase("temperature", vocab, drawn),
+          SamplerCase("top_k", vocab, top_k), SamplerCase("top_p", vocab, top_p),
+          SamplerCase("all filters", vocab, all)};
+}
+
 }  // namespace
 
 std::vector<Case> OpsCases(const CaseOptions& options) {
@@ -92,6 +129,7 @@ std::vector<Case> OpsCases(const CaseOptions& options) {
     cases.push_back(OpCase("abs_max T=1", m, hidden, AbsMaxOp));
   }
   cases.push_back(OpCase("softmax T=1", 1, config.text.vocab, SoftmaxOp));
+  for (Case& sampling : SamplerCases(config.text.vocab)) cases.push_back(std::move(sampling));
   return cases;
 }
 

@@ -27,9 +27,10 @@ struct LogitSpread {
 LogitSpread MeasureSpread(std::span<const float> logits, float peak);
 
 // e[i] = exp((logits[i] - peak) * inverse_temperature); 0 for logits that are not finite. Returns
-// the sum.
+// the sum; block_sums: of each kLogitBlock of them.
+inline constexpr size_t kLogitBlock = 1024;
 double Exponentials(std::span<const float> logits, float peak, float inverse_temperature,
-                    std::span<float> e);
+                    std::span<float> e, std::span<double> block_sums);
 
 // How many logits are larger than `value`.
 int64_t CountLarger(std::span<const float> logits, float value);

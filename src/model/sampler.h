@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <span>
 #include <utility>
 #include <vector>
@@ -60,13 +59,20 @@ class Sampler {
   // a copy in this thread's scratch memory.
   std::span<const float> Scores(std::span<const float> logits, const StepConstraints& constraints,
                                 bool any_bad) const;
-  // Unnormalised weights of the tokens that passed all filters.
-  void Weigh(std::span<const float> scores, float peak, std::span<float> weights) const;
+  bool CountsOutput() const {
+    return params_.presence_penalty != 0.0f || params_.frequency_penalty != 0.0f;
+  }
+  bool Filters(size_t vocab) const;  // whether any filter is on
+  // Unnormalised weights of all tokens, the largest one 1; their sum. Filter takes out those that
+  // pass all filters. Both leave more in this thread's scratch memory.
+  double Weigh(std::span<const float> scores, float peak, std::span<float> weights) const;
+  void Filter(std::span<const float> weights, double total) const;
+  int32_t DrawToken(std::span<const float> scores, float peak);
   double NextUniform();  // [0, 1)
 
   SamplingParams params_;
   int64_t vocab_limit_;
-  std::map<int32_t, int64_t> output_counts_;
+  std::vector<std::pair<int32_t, int64_t>> output_counts_;  // by token, ascending
   std::vector<int32_t>
       seen_;  // in prompt or output, each once, ascending (repetition penalty only)
   uint64_t n_drawn_ = 0;

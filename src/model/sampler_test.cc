@@ -162,6 +162,33 @@ TEST(Sampler, LargeVocabulariesAgreeWithThePlainFilters) {
   }
 }
 
+// What is drawn follows the filtered distribution, over many blocks of logits.
+TEST(Sampler, DrawsFromLargeVocabulariesFollowTheDistribution) {
+  std::mt19937 random(6);
+  std::normal_distribution<float> normal(0, 1);
+  Floats logits(5'003);
+  for (float& x : logits) x = normal(random);
+  for (size_t i = 100; i < logits.size(); i += 700) logits[i] = 9 + logits[i] / 4;  // in most blocks
+  for (const SamplingParams& params :
+       {SamplingParams{.do_sample = true, .seed = 1}, SamplingParams{.do_sample = true, .top_k = 5},
+        SamplingParams{.do_sample = true, .top_p = 0.7f},
+        SamplingParams{.do_sample = true, .top_k = 6, .top_p = 0.9f, .min_p = 0.3f}}) {
+    const Floats p = Distribution(params, logits);
+    constexpr int kDraws = 20'000;
+    std::vector<int> counts(logits.size());
+    Sampler sampler(params, {}, 0);
+    for (int i = 0; i < kDraws; ++i) ++counts[static_cast<size_t>(sampler.Next(logits))];
+    double distance = 0;
+    for (size_t i = 0; i < p.size(); ++i) {
+      if (p[i] == 0) {
+        EXPECT_EQ(counts[i], 0) << i;
+      }
+      if (p[i] > 0.01f) distance += std::abs(static_cast<double>(counts[i]) / kDraws - p[i]);
+    }
+    EXPECT_LT(distance, 0.04);
+  }
+}
+
 TEST(Sampler, ConstraintsHoldForGreedyAndRandomChoices) {
   const Floats logits = {5, 4, 3, 2, 1};
   const uint32_t mask[] = {0b10110};  // 1, 2, 4

@@ -37,8 +37,8 @@ if [ "$all" = 1 ]; then
   cmake --build --preset aarch64
   select=(-L unit)
 else
-  cmake --build --preset aarch64 --target base_test tensor_test kernels_test kernels_arm_packed_test
-  select=(-R '^(base_test|tensor_test|kernels_)')
+  cmake --build --preset aarch64 --target base_test tensor_test kernels_test attention_test kernels_arm_packed_test
+  select=(-R '^(base_test|tensor_test|kernels_|attention_test)')
 fi
 src/kernels/arm/check_spills.sh build/aarch64/src/kernels/CMakeFiles/ingot_kernels.dir/arm/*.o
 for cpu in neoverse-n1 max; do
@@ -46,4 +46,4 @@ for cpu in neoverse-n1 max; do
   ctest --preset "aarch64-$cpu" --no-tests=error "${select[@]}"
 done
 echo "aarch64: cortex-a72"
-QEMU_CPU=cortex-a72 ctest --test-dir build/aarch64 --output-on-failure --no-tests=error -R '^kernels_'
+QEMU_CPU=cortex-a72 ctest --test-dir build/aarch64 --output-on-failure --no-tests=error -R '^(kernels_|attention_test)'

@@ -17,6 +17,7 @@ size_t Size(int64_t value) { return static_cast<size_t>(value); }
 struct Shape {
   int64_t n_queries, n_keys, n_heads, n_kv_heads, head_dim;
   bool causal;
+  KvType type = KvType::kBF16;
 };
 
 // Queries and caches; the caches are used in turn.
@@ -44,6 +45,13 @@ void Attend(State* state, const AttentionPages& kv) {
   RunAttention({&job, 1});
 }
 
+size_t LayerBytes(const Shape& shape) {
+  const AttentionLayout layout{.n_kv_heads = Size(shape.n_kv_heads),
+                               .head_dim = Size(shape.head_dim),
+                               .type = shape.type};
+  return layout.Bytes() * ((Size(shape.n_keys) + kAttentionPage - 1) / kAttentionPage);
+}
+
 // One token walks over the caches of many layers; many tokens stay on one.
 Job Prepare(const Shape& shape) {
   auto state = std::make_shared<State>();
@@ -53,9 +61,9 @@ Job Prepare(const Shape& shape) {
   const int64_t width = shape.n_kv_heads * shape.head_dim;
   const std::vector<float> rows = RandomFloats(shape.n_keys * width, 2);
   const int64_t walk = shape.n_queries == 1 ? static_cast<int64_t>(StreamBytes()) : 0;
-  for (int64_t bytes = 0; bytes <= walk; bytes += 4 * shape.n_keys * width) {
+  for (int64_t bytes = 0; bytes <= walk; bytes += static_cast<int64_t>(LayerBytes(shape))) {
     AttentionPages& layer = state->layers.emplace_back();
-    layer.Reset({.n_kv_heads = Size(shape.n_kv_heads), .head_dim = Size(shape.head_dim), .bf16 = true},
+    layer.Reset({.n_kv_heads = Size(shape.n_kv_heads), .head_dim = Size(shape.head_dim), .type = shape.type},
                 Size(shape.n_keys));
     const AttentionStore store{.layout = layer.layout(),
                                .pages = layer.pages(),
@@ -73,7 +81,7 @@ Job Prepare(const Shape& shape) {
 
 Case AttentionCase(const std::string& name, const Shape& shape) {
   const Work work = AttentionWork(shape.n_queries, shape.n_keys, shape.n_heads, shape.n_kv_heads,
-                                  shape.head_dim, shape.causal);
+                                  shape.head_dim, shape.causal, shape.type);
   const bool decode = shape.n_queries == 1;
   return {.name = "attention " + name,
           .unit = decode ? "GB/s" : "TFLOP/s",
@@ -95,11 +103,20 @@ std::vector<Case> AttentionCases(const CaseOptions& options) {
   }
   // Tokens of a sequence against its cache.
   const TextConfig config = SynthConfig({.shape = options.shape}).text;
-  for (const auto& [n_queries, n_keys] : {std::pair{512, 512}, {512, 2048}, {1, 1024}, {1, 4096}}) {
-    cases.push_back(AttentionCase(
-        fmt::format("{} {} d={} n={} keys={}", n_queries == 1 ? "decode" : "prefill", options.shape,
-                    config.head_dim, n_queries, n_keys),
-        {n_queries, n_keys, config.n_heads, config.n_kv_heads, config.head_dim, true}));
+  for (const KvType type : {KvType::kBF16, KvType::kInt8}) {
+    for (const auto& [n_queries, n_keys] : {std::pair{512, 512},
+                                            {512, 2048},
+                                            {2048, 2048},
+                                            {1, 1024},
+                                            {1, 4096},
+                                            {1, 16384},
+                                            {1, 32768}}) {
+      cases.push_back(AttentionCase(
+          fmt::format("{} {}{} d={} n={} keys={}", n_queries == 1 ? "decode" : "prefill",
+                      options.shape, type == KvType::kInt8 ? " int8" : "", config.head_dim,
+                      n_queries, n_keys),
+          {n_queries, n_keys, config.n_heads, config.n_kv_heads, config.head_dim, true, type}));
+    }
   }
   return cases;
 }

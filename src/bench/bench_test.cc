@@ -91,6 +91,7 @@ TEST(Roofline, CausalPairs) {
   EXPECT_DOUBLE_EQ(AttentionWork(2, 5, 1, 1, 8, true).bf16_ops, 4 * 9 * 8);
   EXPECT_DOUBLE_EQ(AttentionWork(2, 5, 1, 1, 8, false).bf16_ops, 4 * 10 * 8);
   EXPECT_DOUBLE_EQ(AttentionWork(1, 5, 4, 2, 8, true).bytes, 2 * 5 * 16 * 2);
+  EXPECT_DOUBLE_EQ(AttentionWork(1, 5, 4, 2, 8, true, KvType::kInt8).bytes, 2 * 5 * 2 * (8 + 4));
 }
 
 // The work of made layers is the work of their specifications.

@@ -68,7 +68,7 @@ struct LayerState {
   void FillCache() {
     TextConfig deep = config;
     deep.n_layers = static_cast<int64_t>(layers.size());
-    pool = std::make_unique<KvPool>(deep, Precision::kBF16);
+    pool = std::make_unique<KvPool>(deep, KvType::kBF16);
     sequence = std::make_unique<KvSequence>(pool.get());
     sequence->Reserve(past + n);
     const int64_t width = config.n_kv_heads * config.head_dim;

@@ -184,13 +184,14 @@ Work Rows(const Work& one_row, int64_t rows) {
 }
 
 Work AttentionWork(int64_t n_queries, int64_t n_keys, int64_t n_heads, int64_t n_kv_heads,
-                   int64_t head_dim, bool causal) {
+                   int64_t head_dim, bool causal, KvType type) {
   const double q = static_cast<double>(n_queries), k = static_cast<double>(n_keys);
   const double pairs = causal ? q * (k - q) + q * (q + 1) / 2 : q * k;
   const double width = static_cast<double>(n_heads * head_dim);
-  constexpr double kBytesOfBf16 = 2;
-  return {.bf16_ops = 4 * pairs * width,
-          .bytes = 2 * k * static_cast<double>(n_kv_heads * head_dim) * kBytesOfBf16};
+  const int64_t head = type == KvType::kInt8   ? head_dim + static_cast<int64_t>(sizeof(float))
+                       : type == KvType::kBF16 ? head_dim * 2
+                                               : head_dim * 4;
+  return {.bf16_ops = 4 * pairs * width, .bytes = 2 * k * static_cast<double>(n_kv_heads * head)};
 }
 
 DecoderLinears LinearsOf(const DecoderLayer& layer) {

@@ -36,9 +36,10 @@ Work Sum(std::span<const Work> parts);         // linears that read one input: o
 Work Rows(const Work& one_row, int64_t rows);  // the same weights for more rows
 
 // Queries [n_keys - n_queries, n_keys) of n_heads heads; all keys, or those up to the query. Bytes:
-// keys and values in bfloat16.
+// those of keys and values. Operations count as bfloat16 ones with int8 keys, too: 16 by 8 bits are
+// two int8 products, which take as long.
 Work AttentionWork(int64_t n_queries, int64_t n_keys, int64_t n_heads, int64_t n_kv_heads,
-                   int64_t head_dim, bool causal);
+                   int64_t head_dim, bool causal, KvType type = KvType::kBF16);
 
 // The linears of a decoder layer and of a vision block, one row each.
 struct DecoderLinears {

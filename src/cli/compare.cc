@@ -52,7 +52,11 @@ std::vector<Option> Rows() {
                               .kind = Kind::kNumber,
                               .help = "Largest loss of accuracy, as a share (0.01 is one point).",
                               .group = kVerdict}});
-  return Join(std::move(rows), EngineOptionRows());
+  std::vector<Option> engine = EngineOptionRows();
+  for (Option& option : engine) {
+    if (option.name == "--kv-cache-dtype") option.help += " Of B; A keeps what --precision says.";
+  }
+  return Join(std::move(rows), engine);
 }
 
 CompareOptions CompareOptionsOf(const Options& options) {

@@ -20,6 +20,13 @@ std::vector<Option> EngineOptionRows() {
        .help = "Arithmetic of the float parts: bf16 as engines do it, f32 as exact as possible.",
        .choices = {"bf16", "f32"},
        .group = kGroup},
+      {.name = "--kv-cache-dtype",
+       .kind = Kind::kChoice,
+       .default_text = "auto",
+       .help = "Keys and values of earlier tokens: as --precision says (auto), bfloat16, or int8 with "
+               "a scale for each token and head, in half the memory.",
+       .choices = {"auto", "bfloat16", "int8"},
+       .group = kGroup},
       {.name = "--emulate",
        .kind = Kind::kChoice,
        .default_text = "none",
@@ -64,6 +71,7 @@ int64_t IntegerBetween(const Options& options, std::string_view name, int64_t lo
 EngineOptions EngineOptionsOf(const Options& options) {
   EngineOptions engine;
   engine.precision = ParsePrecision(options.Text("--precision"));
+  engine.kv = ParseKvType(options.Text("--kv-cache-dtype"));
   engine.emulate = ParseEmulate(options.Text("--emulate"));
   PromptOptions& prompt = engine.prompt;
   prompt.decode.alpha =

@@ -10,7 +10,7 @@
 
 namespace ingot::cli {
 
-// --precision --emulate --alpha --min-pixels --max-pixels --fps
+// --precision --kv-cache-dtype --emulate --alpha --min-pixels --max-pixels --fps
 std::vector<Option> EngineOptionRows();
 EngineOptions EngineOptionsOf(const Options& options);
 

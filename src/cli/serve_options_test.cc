@@ -92,8 +92,8 @@ TEST(ServeOptions, PositionalAnywhereAndLists) {
 TEST(ServeOptions, ForeignOptionsAreSaidOnceUnknownOnesRefused) {
   const Invocation invocation = ParseCommandLine(
       {"serve", "M", "--tensor-parallel-size", "1", "--trust_remote_code", "--enforce-eager",
-       "--block-size", "128", "-tp", "2", "--enable-chunked-prefill", "--kv-cache-dtype", "auto"});
-  EXPECT_EQ(invocation.notes.size(), 6u);
+       "--block-size", "128", "-tp", "2", "--enable-chunked-prefill"});
+  EXPECT_EQ(invocation.notes.size(), 5u);
   EXPECT_THAT(ErrorOf({"M", "--gpu-memory-utilisation", "0.9"}),
               HasSubstr("--gpu-memory-utilization"));
   EXPECT_THAT(ErrorOf({"M", "--enable_prefix_cachin"}), HasSubstr("--enable-prefix-caching"));
@@ -125,6 +125,16 @@ TEST(ServeOptions, UnitsAndJson) {
   EXPECT_EQ(setup.model.prompt.limits.max_pixels, 100352);
   EXPECT_FALSE(Parse({"M", "--no-enable-prefix-caching"}).engine.prefix_caching);
   EXPECT_EQ(Parse({"M", "--dtype", "float32"}).model.precision, Precision::kF32);
+}
+
+TEST(ServeOptions, KvCacheDtype) {
+  EXPECT_EQ(Parse({"M"}).model.KvTypeInUse(), KvType::kBF16);
+  EXPECT_EQ(Parse({"M", "--dtype", "float32"}).model.KvTypeInUse(), KvType::kF32);
+  EXPECT_EQ(Parse({"M", "--kv_cache_dtype=int8"}).model.KvTypeInUse(), KvType::kInt8);
+  EXPECT_EQ(Parse({"M", "--dtype", "float32", "--kv-cache-dtype", "bfloat16"}).model.KvTypeInUse(),
+            KvType::kBF16);
+  // vLLM's other types do not exist here; the message says which do.
+  EXPECT_THAT(ErrorOf({"M", "--kv-cache-dtype", "fp8"}), HasSubstr("auto, bfloat16, int8"));
 }
 
 TEST(ServeOptions, ConfigFileStandsInFrontOfTheLine) {

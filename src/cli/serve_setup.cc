@@ -251,6 +251,7 @@ void FillEngine(const Options& options, ServeSetup* setup) {
   const std::string dtype = options.Text("--dtype");
   setup->model.precision =
       dtype.starts_with("float32") || dtype == "float" ? Precision::kF32 : Precision::kBF16;
+  setup->model.kv = ParseKvType(options.Text("--kv-cache-dtype"));
   if (dtype == "half" || dtype == "float16") {
     setup->notes.push_back(
         "--dtype float16: float parts are computed in bfloat16 here, with float32 sums.");

@@ -111,7 +111,7 @@ void CaptureGreedy(const Engine& engine, const ModelInput& input, int64_t n_toke
     return;
   RunContext context;
   context.precision = engine.options().precision;
-  Session session(engine.model(), context);
+  Session session(engine.model(), context, engine.options().kv);
   std::span<const float> row = session.Prefill(input);
   const int64_t vocab = static_cast<int64_t>(row.size());
   std::vector<float> logits;
@@ -129,7 +129,7 @@ void CaptureGreedy(const Engine& engine, const ModelInput& input, int64_t n_toke
 // memory allowed, unless they were asked for.
 void CapturePrompt(const Engine& engine, const ModelInput& input, const RunContext& context,
                    const Options& options, Capture* capture) {
-  Session session(engine.model(), context);
+  Session session(engine.model(), context, engine.options().kv);
   const int64_t vocab = engine.reader().config().text.vocab;
   const uint64_t bytes = input.token_ids.size() * static_cast<uint64_t>(vocab) * sizeof(float);
   const bool too_large = bytes > options.Bytes("--max-bytes") / 4;

@@ -51,6 +51,13 @@ std::string_view PrecisionName(Precision precision) {
   return precision == Precision::kF32 ? "f32" : "bf16";
 }
 
+std::optional<KvType> ParseKvType(std::string_view name) {
+  if (name == "auto") return std::nullopt;
+  if (name == "bfloat16") return KvType::kBF16;
+  if (name == "int8") return KvType::kInt8;
+  throw UserError("keys and values of type '{}'; expected auto, bfloat16 or int8.", name);
+}
+
 std::string_view EmulateName(Emulate emulate) {
   switch (emulate) {
     case Emulate::kNone:
@@ -147,7 +154,7 @@ Engine::Started Engine::Start(const PreparedPrompt& prompt, Answer* answer) cons
   context.observe = [embedded](std::string_view name, std::span<const int64_t>, const float*) {
     if (name == "text.embeds") *embedded = Clock::now();
   };
-  Started started{Session(model_, std::move(context)), {}};
+  Started started{Session(model_, std::move(context), options_.kv), {}};
   started.logits = started.session.Prefill(ToModelInput(prompt), kPrefillChunk);
   if (answer->picture_tokens > 0) {
     answer->vision_seconds = std::chrono::duration<double>(*embedded - start).count();
@@ -256,7 +263,7 @@ Answer Engine::Follow(const PreparedPrompt& prompt, std::span<const int32_t> tok
 }
 
 void Engine::Observe(const PreparedPrompt& prompt, const ObserveFn& observe, const SiteHook& hook) {
-  Session session(model_, RunContext{options_.precision, observe, hook});
+  Session session(model_, RunContext{options_.precision, observe, hook}, options_.kv);
   session.Prefill(ToModelInput(prompt));
 }
 

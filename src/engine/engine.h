@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,14 +23,19 @@ namespace ingot {
 
 struct EngineOptions {
   Precision precision = Precision::kBF16;
+  std::optional<KvType> kv;  // none: as the precision wants it
   Emulate emulate = Emulate::kNone;
   bool pack = false;  // weights are packed while they are loaded (LoadOptions::pack): for serving
   bool codes_as_float = false;  // LoadOptions::codes_as_float: garbage on purpose
   PromptOptions prompt;
+
+  KvType KvTypeInUse() const { return kv.value_or(KvTypeOf(precision)); }
 };
 
 Precision ParsePrecision(std::string_view name);      // "f32", "bf16"; UserError otherwise
 std::string_view PrecisionName(Precision precision);  // "f32"
+// "auto" (none), "bfloat16", "int8"; UserError otherwise.
+std::optional<KvType> ParseKvType(std::string_view name);
 std::string_view EmulateName(Emulate emulate);        // "none", "310p", "910b"
 
 struct AnswerParams {

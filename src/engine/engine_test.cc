@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 
@@ -123,6 +124,41 @@ TEST(EngineTest, ImpossibleParametersAreRefused) {
   params.sampling.top_p = 2;
   EXPECT_THROW(TestEngine().Ask(TestPrompt(), params), UserError);
   EXPECT_THROW(ParsePrecision("f64"), UserError);
+}
+
+// What int8 keys and values cost: next to nothing, but something, or they are not in use.
+TEST(EngineTest, Int8KeysAndValuesAnswerAlmostTheSame) {
+  Engine bf16(kModel, {.precision = Precision::kBF16}),
+      int8(kModel, {.precision = Precision::kBF16, .kv = KvType::kInt8});
+  const PreparedPrompt prompt = TestPrompt();
+  std::vector<std::vector<float>> rows;
+  const auto keep = [&](int64_t, std::span<const float> logits) {
+    rows.emplace_back(logits.begin(), logits.begin() + bf16.vocab_limit());
+  };
+  const Answer answer = bf16.AskGreedy(prompt, 40, keep);
+  double divergence = 0;
+  int64_t same = 0;
+  const auto compare = [&](int64_t step, std::span<const float> logits) {
+    const std::span<const float> p = rows[static_cast<size_t>(step)], q = logits.first(p.size());
+    const auto log_sum = [](std::span<const float> x) {
+      double sum = 0;
+      for (const float v : x) sum += std::exp(static_cast<double>(v));
+      return std::log(sum);
+    };
+    const double p_sum = log_sum(p), q_sum = log_sum(q);
+    for (size_t i = 0; i < p.size(); ++i) {
+      const double a = p[i] - p_sum, b = q[i] - q_sum;
+      divergence += std::exp(a) * (a - b);
+    }
+    same += std::max_element(p.begin(), p.end()) - p.begin() ==
+            std::max_element(q.begin(), q.end()) - q.begin();
+  };
+  int8.Follow(prompt, answer.tokens, 40, compare);
+  const auto steps = static_cast<double>(answer.tokens.size());
+  EXPECT_GE(answer.tokens.size(), 10u);
+  EXPECT_LT(divergence / steps, 5e-3);
+  EXPECT_GT(divergence / steps, 1e-9);
+  EXPECT_GE(static_cast<double>(same), 0.95 * steps);
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ class FakeRunner : public ModelRunner {
   explicit FakeRunner(FakeOptions options)
       : options_(std::move(options)),
         pool_(TextConfig{.hidden = 2, .n_layers = 1, .n_heads = 1, .n_kv_heads = 1, .head_dim = 2},
-              Precision::kF32, options_.n_pages),
+              KvType::kF32, options_.n_pages),
         facts_{.vocab = options_.vocab,
                .vocab_limit = options_.vocab_limit,
                .max_positions = options_.max_positions,

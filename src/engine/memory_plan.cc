@@ -92,7 +92,7 @@ std::vector<MemoryPlan> PlanMemory(std::vector<MemoryFacts> models, const ServeO
 }
 
 MemoryFacts MemoryFactsOf(const Engine& engine) {
-  const KvPool pool(engine.model().text.config, engine.options().precision, 1);
+  const KvPool pool(engine.model().text.config, engine.options().KvTypeInUse(), 1);
   return {.machine = ReadMachineMemory(),
           .weights = static_cast<int64_t>(engine.reader().data_bytes()),
           .page_bytes = pool.page_bytes(),

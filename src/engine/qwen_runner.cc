@@ -47,7 +47,7 @@ class QwenRunner : public ModelRunner {
  public:
   QwenRunner(const Engine& engine, int64_t kv_pages)
       : engine_(engine),
-        pool_(engine.model().text.config, engine.options().precision, kv_pages),
+        pool_(engine.model().text.config, engine.options().KvTypeInUse(), kv_pages),
         text_(engine.model(), Context()) {
     facts_ = {.vocab = text_.vocab(),
               .vocab_limit = engine.vocab_limit(),

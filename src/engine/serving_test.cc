@@ -91,12 +91,16 @@ std::vector<Conversation> Questions() {
   return questions;
 }
 
-class ServingTest : public ::testing::TestWithParam<bool> {
+enum class Variant { kFloat, kQuantized, kQuantizedInt8Kv };
+
+class ServingTest : public ::testing::TestWithParam<Variant> {
  protected:
-  static Engine& Loaded(bool quantized) {
+  static Engine& Loaded(Variant variant) {
     static Engine plain(kModel, {.precision = Precision::kBF16, .pack = true});
     static Engine w8a8(QuantizedFolder(), {.precision = Precision::kBF16, .pack = true});
-    return quantized ? w8a8 : plain;
+    static Engine int8_kv(QuantizedFolder(),
+                          {.precision = Precision::kBF16, .kv = KvType::kInt8, .pack = true});
+    return variant == Variant::kFloat ? plain : variant == Variant::kQuantized ? w8a8 : int8_kv;
   }
   static Request GreedyRequest(const PreparedPrompt& prompt, int64_t max_tokens) {
     Request request;
@@ -134,7 +138,7 @@ TEST_P(ServingTest, GreedyAnswersAreThoseOfAskAtAnyConcurrency) {
                                 .max_num_batched_tokens = 64,
                                 .prefill_chunk = 24,
                                 .prefix_caching = caching,
-                                .kv_bytes = 16 << 20});
+                                .kv_bytes = engine.options().kv ? 8 << 20 : 16 << 20});
     for (int round = 0; round < 2; ++round) {
       const std::vector<Answered> together = AskAll(&served, requests);
       for (size_t i = 0; i < requests.size(); ++i) ExpectSame(together[i], expected[i]);
@@ -176,7 +180,9 @@ TEST_P(ServingTest, TheSecondQuestionAboutAPictureRunsNoTower) {
   EXPECT_EQ(served.Stats().picture_hits, 1u);
 }
 
-INSTANTIATE_TEST_SUITE_P(FloatAndQuantized, ServingTest, ::testing::Bool());
+INSTANTIATE_TEST_SUITE_P(FloatAndQuantized, ServingTest,
+                         ::testing::Values(Variant::kFloat, Variant::kQuantized,
+                                           Variant::kQuantizedInt8Kv));
 
 TEST(ServingDeterminism, ThreadsDoNotMatter) {
   Engine engine(kModel, {.precision = Precision::kBF16});

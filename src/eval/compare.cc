@@ -143,6 +143,11 @@ class OutputDir {
   bool made_, kept_ = false;
 };
 
+EngineOptions ReferenceOptions(EngineOptions options) {
+  options.kv.reset();
+  return options;
+}
+
 }  // namespace
 
 CompareReport Compare(const std::filesystem::path& a, const std::filesystem::path& b,
@@ -160,7 +165,7 @@ CompareReport Compare(const std::filesystem::path& a, const std::filesystem::pat
   OutputDir out(options.out_dir);
   TokenCompare tokens(dataset, options.tokens, options.out_dir);
   {
-    Engine engine(a, options.engine);
+    Engine engine(a, ReferenceOptions(options.engine));
     tokens.RunFirst(engine);
     report.a = FiguresOf(engine, tokens.cost_a());
   }
@@ -171,7 +176,7 @@ CompareReport Compare(const std::filesystem::path& a, const std::filesystem::pat
   const std::vector<Conversation> chosen = ChooseSamples(tokens, options.layer_samples);
   report.layer_samples = static_cast<int64_t>(chosen.size());
   if (!chosen.empty()) {
-    Engine first(a, options.engine);
+    Engine first(a, ReferenceOptions(options.engine));
     LayerFigures layers = CompareLayers(first, second, chosen);
     report.stages = std::move(layers.stages);
     report.linears = std::move(layers.linears);

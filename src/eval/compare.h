@@ -16,7 +16,9 @@
 namespace ingot {
 
 struct CompareOptions {
-  EngineOptions engine;  // for both models; emulation concerns W8A8 linears alone
+  // For both models; emulation concerns W8A8 linears alone, the type of keys and values the model to
+  // judge.
+  EngineOptions engine;
   TokenCompareOptions tokens;
   int64_t layer_samples = 4;  // 0: no look inside the models
   std::filesystem::path out_dir;

@@ -2,8 +2,9 @@
 #include "kernels/attention.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
-#include <cstring>
+#include <cmath>
 #include <vector>
 
 #include "base/error.h"
@@ -13,189 +14,226 @@
 namespace ingot {
 namespace {
 
-// Values that a thread at least stores: less does not pay waking it.
-constexpr size_t kStorePiece = 1 << 13;
-
-size_t RowBlocks(const AttentionJob& job) {
-  return (job.n_queries * job.group + kAttentionRows - 1) / kAttentionRows;
-}
+size_t Blocks(size_t n, size_t size) { return (n + size - 1) / size; }
 
 // Rows [begin, end) of one kv head; row = token * group + g, so that neighbours see almost the same
 // keys and the query heads of a group share one pass over them.
-void RunRows(const AttentionJob& job, size_t head, size_t begin, size_t end, Scratch* scratch) {
+struct RowBlock {
+  const AttentionJob* job;
+  size_t head, begin, end;
+
+  size_t size() const { return end - begin; }
+  size_t Visible(size_t i) const {
+    const size_t token = (begin + i) / job->group;
+    return job->causal ? job->n_keys - job->n_queries + token + 1 : job->n_keys;
+  }
+  size_t Offset(size_t i, size_t stride) const {
+    const size_t row = begin + i;
+    return row / job->group * stride +
+           (head * job->group + row % job->group) * job->layout.head_dim;
+  }
+  float* Out(size_t i) const { return job->out + Offset(i, job->out_stride); }
+};
+
+using RowSums = std::array<AttentionSums, kAttentionRows>;
+
+// The rows' results over keys of one block: row i goes to outs(i) and sums[i]. Rows that see none of
+// its keys are left alone.
+template <typename Outs>
+void RunKeys(const RowBlock& rows, size_t block, Outs outs, AttentionSums* sums, Scratch* scratch) {
+  const AttentionJob& job = *rows.job;
   const AttentionLayout& layout = job.layout;
   const float* q[kAttentionRows];
   float* out[kAttentionRows];
   int32_t n_keys[kAttentionRows];
-  size_t most = 0;
-  for (size_t row = begin; row < end; ++row) {
-    const size_t token = row / job.group,
-                 offset = (head * job.group + row % job.group) * layout.head_dim, i = row - begin;
-    q[i] = job.q + token * job.q_stride + offset;
-    out[i] = job.out + token * job.out_stride + offset;
-    const size_t visible = job.causal ? job.n_keys - job.n_queries + token + 1 : job.n_keys;
+  const size_t first_key = block * kAttentionBlock;
+  size_t most = 0, first = 0;  // later rows see more
+  while (first < rows.size() && rows.Visible(first) <= first_key) ++first;
+  for (size_t i = first; i < rows.size(); ++i) {
+    const size_t visible = std::min(rows.Visible(i) - first_key, kAttentionBlock);
+    q[i] = job.q + rows.Offset(i, job.q_stride);
+    out[i] = outs(i);
     n_keys[i] = static_cast<int32_t>(visible);
     most = std::max(most, visible);
   }
+  if (most == 0) return;
   const AttentionArgs args = {
-      .n_rows = end - begin,
-      .q = q,
-      .out = out,
-      .n_keys = n_keys,
+      .n_rows = rows.size() - first,
+      .q = q + first,
+      .out = out + first,
+      .n_keys = n_keys + first,
       .head_dim = layout.head_dim,
       .scale = job.scale,
-      .pages = job.pages,
-      .key_offset = job.offset + head * layout.KeyBytes(),
+      .pages = job.pages + first_key / kAttentionPage,
+      .key_offset = job.offset + rows.head * layout.KeyBytes(),
       .value_offset =
-          job.offset + layout.n_kv_heads * layout.KeyBytes() + head * layout.ValueBytes(),
+          job.offset + layout.n_kv_heads * layout.KeyBytes() + rows.head * layout.ValueBytes(),
       .scratch = reinterpret_cast<float*>(scratch->Get(
-          kAttentionRows * AttentionScratch(most, layout.head_dim) * sizeof(float)))};
-  (layout.bf16 ? Kernels().attention_bf16 : Kernels().attention_f32)(args);
-}
-
-// Tokens [slot, slot + n) of one page; token t of k at t * stride. `part`: the head's keys.
-void StoreKeys(const AttentionLayout& layout, const float* k, size_t stride, size_t slot, size_t n,
-               std::byte* part, Scratch* scratch) {
-  const size_t dim = layout.head_dim, step = layout.bf16 ? 2 : 1, width = dim / step;
-  constexpr size_t kGroup = 16;  // keys that go in together: whole cache lines
-  auto* rows = reinterpret_cast<uint32_t*>(scratch->Get(kGroup * width * sizeof(uint32_t)));
-  for (size_t i = 0; i < n;) {
-    const size_t at = slot + i, count = std::min(n - i, kGroup - at % kGroup);
-    for (size_t r = 0; r < count; ++r) {
-      const float* row = k + (i + r) * stride;
-      if (layout.bf16) {
-        Kernels().to_bf16(row, dim, reinterpret_cast<uint16_t*>(rows + r * width));
-      } else {
-        std::memcpy(rows + r * width, row, dim * sizeof(float));
-      }
-    }
-    uint32_t* to = reinterpret_cast<uint32_t*>(part) + at;
-    for (size_t d = 0; d < width; ++d) {
-      for (size_t r = 0; r < count; ++r) to[d * kAttentionPage + r] = rows[r * width + d];
-    }
-    i += count;
+          kAttentionRows * AttentionScratch(most, layout.head_dim) * sizeof(float))),
+      .sums = sums + first};
+  switch (layout.type) {
+    case KvType::kF32:
+      return Kernels().attention_f32(args);
+    case KvType::kBF16:
+      return Kernels().attention_bf16(args);
+    case KvType::kInt8:
+      return Kernels().attention_i8(args);
   }
 }
 
-// The same for values. The place behind an odd last token becomes zero.
-void StoreValues(const AttentionLayout& layout, const float* v, size_t stride, size_t slot,
-                 size_t n, std::byte* part, Scratch* scratch) {
-  const size_t dim = layout.head_dim, width = AttentionWidth(dim);
-  if (!layout.bf16) {
-    float* to = reinterpret_cast<float*>(part) + slot * width;
-    for (size_t i = 0; i < n; ++i) {
-      std::copy_n(v + i * stride, dim, to + i * width);
-      std::fill_n(to + i * width + dim, width - dim, 0.0f);
-    }
-    return;
-  }
-  // Columns behind head_dim stay zero.
-  auto* low = reinterpret_cast<uint16_t*>(scratch->Get(2 * width * sizeof(uint16_t)));
-  uint16_t* high = low + width;
-  std::fill_n(low, 2 * width, uint16_t{0});
-  for (size_t i = 0; i < n;) {
-    const size_t at = slot + i;
-    uint32_t* to = reinterpret_cast<uint32_t*>(part) + at / 2 * width;
-    const float* row = v + i * stride;
-    if (at % 2 == 1) {  // joins the token before
-      Kernels().to_bf16(row, dim, high);
-      for (size_t d = 0; d < width; ++d) to[d] = (to[d] & 0xffffu) | uint32_t{high[d]} << 16;
-      ++i;
-      continue;
-    }
-    Kernels().to_bf16(row, dim, low);
-    if (i + 1 < n) {
-      Kernels().to_bf16(row + stride, dim, high);
-    } else {
-      std::fill_n(high, width, uint16_t{0});
-    }
-    for (size_t d = 0; d < width; ++d) to[d] = low[d] | uint32_t{high[d]} << 16;
-    i += 2;
+// Puts the result of later keys to that of earlier ones: out and sums become those of all.
+void Join(const float* later, const AttentionSums& more, size_t dim, float* __restrict out,
+          AttentionSums* sums) {
+  const float largest = std::max(sums->largest, more.largest);
+  const float before = sums->total * std::exp(sums->largest - largest),
+              after = more.total * std::exp(more.largest - largest), total = before + after;
+  const float a = before / total, b = after / total;
+  for (size_t d = 0; d < dim; ++d) out[d] = a * out[d] + b * later[d];
+  *sums = {largest, total};
+}
+
+// Results of one block of rows over the keys of one block.
+struct Partial {
+  float* values;  // [kAttentionRows, head_dim]
+  AttentionSums* sums;
+};
+size_t PartialFloats(size_t dim) { return kAttentionRows * (dim + 2); }
+Partial PartialAt(float* data, size_t dim) {
+  return {data, reinterpret_cast<AttentionSums*>(data + kAttentionRows * dim)};
+}
+
+void JoinRows(const RowBlock& rows, size_t block, const Partial& later, AttentionSums* sums) {
+  const size_t dim = rows.job->layout.head_dim;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows.Visible(i) > block * kAttentionBlock)
+      Join(later.values + i * dim, later.sums[i], dim, rows.Out(i), &sums[i]);
   }
 }
 
-size_t FirstPage(const AttentionStore& store) { return store.first / kAttentionPage; }
-size_t Pages(const AttentionStore& store) {
-  return (store.first + store.n + kAttentionPage - 1) / kAttentionPage - FirstPage(store);
+struct ThreadScratch {
+  Scratch kernel, partial;
+};
+
+// All keys, block by block.
+void RunRows(const RowBlock& rows, ThreadScratch* scratch) {
+  RowSums sums;
+  const auto outs = [&](size_t i) { return rows.Out(i); };
+  RunKeys(rows, 0, outs, sums.data(), &scratch->kernel);
+  const size_t dim = rows.job->layout.head_dim;
+  for (size_t block = 1; block < Blocks(rows.Visible(rows.size() - 1), kAttentionBlock); ++block) {
+    const Partial later = PartialAt(
+        reinterpret_cast<float*>(scratch->partial.Get(PartialFloats(dim) * sizeof(float))), dim);
+    RunKeys(rows, block, [&](size_t i) { return later.values + i * dim; }, later.sums,
+            &scratch->kernel);
+    JoinRows(rows, block, later, sums.data());
+  }
 }
 
-// Item = page * heads + head of one store.
-void StoreItem(const AttentionStore& store, size_t item, Scratch* scratch) {
-  const AttentionLayout& layout = store.layout;
-  const size_t heads = layout.n_kv_heads, page = FirstPage(store) + item / heads,
-               head = item % heads, from = std::max(store.first, page * kAttentionPage),
-               to = std::min(store.first + store.n, (page + 1) * kAttentionPage),
-               slot = from - page * kAttentionPage,
-               row = (from - store.first) * store.stride + head * layout.head_dim;
-  std::byte* part = store.pages[page] + store.offset;
-  StoreKeys(layout, store.k + row, store.stride, slot, to - from, part + head * layout.KeyBytes(),
-            scratch);
-  StoreValues(layout, store.v + row, store.stride, slot, to - from,
-              part + heads * layout.KeyBytes() + head * layout.ValueBytes(), scratch);
+// One job of a call. Its pieces are blocks of rows of one kv head with all of their keys; or, when
+// such a piece would keep one thread busy while others have nothing left, with one block of keys.
+struct Plan {
+  size_t row_blocks = 0;
+  size_t key_blocks = 1;
+  size_t end = 0;  // pieces of jobs up to and with this one
+  size_t first_partial = 0, first_count = 0;  // of a split job: floats; pieces left to do
+};
+
+// A call's plans and the results of split jobs, kept by the calling thread.
+struct Call {
+  std::vector<Plan> plans;
+  std::vector<uint32_t> left;  // key blocks that are not done, for each block of rows of a head
+  Scratch partials;
+  float* partial_data = nullptr;
+  size_t pieces = 0;
+};
+
+size_t JobRows(const AttentionJob& job) { return job.n_queries * job.group; }
+
+// Row blocks times keys: what a piece with all keys costs.
+size_t PieceCost(const AttentionJob& job) {
+  return std::min(JobRows(job), kAttentionRows) * job.n_keys;
+}
+
+void MakePlans(std::span<const AttentionJob> jobs, Call* call) {
+  // A piece that is more than a quarter of a thread's share is split.
+  const size_t threads = static_cast<size_t>(NumThreads());
+  size_t total = 0;
+  for (const AttentionJob& job : jobs) total += JobRows(job) * job.n_keys * job.layout.n_kv_heads;
+  const size_t most = threads == 1 ? total : total / (4 * threads);
+  size_t floats = 0;
+  call->plans.clear();
+  call->left.clear();
+  call->pieces = 0;
+  for (const AttentionJob& job : jobs) {
+    if (job.layout.head_dim % 2 != 0)
+      throw InternalError("attention: head size {}, expected an even one", job.layout.head_dim);
+    Plan plan{.row_blocks = Blocks(JobRows(job), kAttentionRows)};
+    const size_t row_pieces = plan.row_blocks * job.layout.n_kv_heads;
+    if (job.n_keys > kAttentionBlock && PieceCost(job) > most) {
+      plan.key_blocks = Blocks(job.n_keys, kAttentionBlock);
+      plan.first_partial = floats;
+      plan.first_count = call->left.size();
+      floats += row_pieces * plan.key_blocks * PartialFloats(job.layout.head_dim);
+      call->left.insert(call->left.end(), row_pieces, static_cast<uint32_t>(plan.key_blocks));
+    }
+    call->pieces += row_pieces * plan.key_blocks;
+    plan.end = call->pieces;
+    call->plans.push_back(plan);
+  }
+  call->partial_data = reinterpret_cast<float*>(call->partials.Get(floats * sizeof(float)));
+}
+
+// One block of keys of a split job; who does the last one of a block of rows joins them all.
+void RunSplitPiece(const RowBlock& rows, const Plan& plan, size_t row_piece, size_t block,
+                   Call* call, ThreadScratch* scratch) {
+  const size_t dim = rows.job->layout.head_dim, size = PartialFloats(dim);
+  float* data = call->partial_data + plan.first_partial + row_piece * plan.key_blocks * size;
+  const auto partial = [&](size_t of) { return PartialAt(data + of * size, dim); };
+  const Partial own = partial(block);
+  RunKeys(rows, block,
+          [&](size_t i) { return block == 0 ? rows.Out(i) : own.values + i * dim; }, own.sums,
+          &scratch->kernel);
+  std::atomic_ref<uint32_t> left(call->left[plan.first_count + row_piece]);
+  if (left.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  for (size_t later = 1; later < plan.key_blocks; ++later)
+    JoinRows(rows, later, partial(later), partial(0).sums);
+}
+
+void RunPiece(std::span<const AttentionJob> jobs, size_t piece, Call* call,
+              ThreadScratch* scratch) {
+  const auto found =
+      std::upper_bound(call->plans.begin(), call->plans.end(), piece,
+                       [](size_t value, const Plan& plan) { return value < plan.end; });
+  const auto index = static_cast<size_t>(found - call->plans.begin());
+  const Plan& plan = *found;
+  const AttentionJob& job = jobs[index];
+  const size_t local = piece - (index == 0 ? 0 : call->plans[index - 1].end),
+               row_piece = local / plan.key_blocks, head = row_piece / plan.row_blocks,
+               block = plan.row_blocks - 1 - row_piece % plan.row_blocks;
+  const RowBlock rows{.job = &job,
+                      .head = head,
+                      .begin = block * kAttentionRows,
+                      .end = std::min(JobRows(job), (block + 1) * kAttentionRows)};
+  if (plan.key_blocks == 1) {
+    RunRows(rows, scratch);
+  } else {
+    RunSplitPiece(rows, plan, row_piece, local % plan.key_blocks, call, scratch);
+  }
 }
 
 }  // namespace
 
-size_t AttentionLayout::KeyBytes() const {
-  return kAttentionPage * head_dim * (bf16 ? sizeof(uint16_t) : sizeof(float));
-}
-size_t AttentionLayout::ValueBytes() const {
-  return kAttentionPage * AttentionWidth(head_dim) * (bf16 ? sizeof(uint16_t) : sizeof(float));
-}
-
-void AttentionPages::Reset(const AttentionLayout& layout, size_t n_tokens) {
-  layout_ = layout;
-  pages_.resize((n_tokens + kAttentionPage - 1) / kAttentionPage);
-  std::byte* bytes = bytes_.Get(pages_.size() * layout.Bytes());
-  for (size_t i = 0; i < pages_.size(); ++i) pages_[i] = bytes + i * layout.Bytes();
-}
-
-void RunStores(std::span<const AttentionStore> stores) {
-  size_t items = 0, values = 0;
-  for (const AttentionStore& store : stores) {
-    items += Pages(store) * store.layout.n_kv_heads;
-    values += 2 * store.n * store.layout.n_kv_heads * store.layout.head_dim;
-  }
-  if (items == 0) return;
-  const size_t grain = std::max<size_t>(1, kStorePiece * items / std::max<size_t>(1, values));
-  ParallelFor(items, grain, [&](size_t begin, size_t end) {
-    thread_local Scratch scratch;
-    size_t first = 0;  // item of the store
-    for (const AttentionStore& store : stores) {
-      const size_t count = Pages(store) * store.layout.n_kv_heads;
-      for (size_t item = std::max(begin, first); item < std::min(end, first + count); ++item)
-        StoreItem(store, item - first, &scratch);
-      first += count;
-    }
-  });
-}
-
 void RunAttention(std::span<const AttentionJob> jobs) {
-  thread_local std::vector<size_t> ends_of_call;  // items of jobs up to and with this one
-  std::vector<size_t>& ends = ends_of_call;
-  ends.clear();
-  size_t items = 0;
-  for (const AttentionJob& job : jobs) {
-    if (job.layout.head_dim % 2 != 0)
-      throw InternalError("attention: head size {}, expected an even one", job.layout.head_dim);
-    items += RowBlocks(job) * job.layout.n_kv_heads;
-    ends.push_back(items);
-  }
-  // Whoever is free takes the next item. Blocks of one head follow each other, so that its keys and
+  thread_local Call calls_of_thread;
+  Call* call = &calls_of_thread;
+  MakePlans(jobs, call);
+  // Whoever is free takes the next piece. Blocks of one head follow each other, so that its keys and
   // values stay in the cache; the last ones of a causal job, the longest, come first.
   std::atomic<size_t> next = 0;
-  ParallelFor(std::min(items, static_cast<size_t>(NumThreads())), 1, [&](size_t, size_t) {
-    thread_local Scratch scratch;
-    for (size_t item = next++; item < items; item = next++) {
-      const size_t index =
-          static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), item) - ends.begin());
-      const AttentionJob& job = jobs[index];
-      const size_t blocks = RowBlocks(job), rows = job.n_queries * job.group,
-                   local = item - (index == 0 ? 0 : ends[index - 1]),
-                   block = blocks - 1 - local % blocks;
-      RunRows(job, local / blocks, block * kAttentionRows,
-              std::min(rows, (block + 1) * kAttentionRows), &scratch);
-    }
+  ParallelFor(std::min(call->pieces, static_cast<size_t>(NumThreads())), 1, [&](size_t, size_t) {
+    thread_local ThreadScratch scratch;
+    for (size_t piece = next++; piece < call->pieces; piece = next++)
+      RunPiece(jobs, piece, call, &scratch);
   });
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention over all threads: the queries of each key/value head are cut into blocks of rows. Keys
-// and values lie in pages (AttentionArgs in kernels/kernels.h). A page holds kAttentionPage tokens,
-// of one layer or of several: each layer's part is the keys of all heads, then the values of all
-// heads.
+// Attention over all threads: the queries of each key/value head are cut into blocks of rows, the
+// keys into blocks of kAttentionBlock, whose results are put together in their order. Keys and values
+// lie in pages (AttentionArgs in kernels/kernels.h). A page holds kAttentionPage tokens, of one layer
+// or of several: each layer's part is the keys of all heads, then the values of all heads.
 #pragma once
 
 #include <cstddef>
@@ -14,11 +14,20 @@
 
 namespace ingot {
 
+// How keys and values are kept: float32, pairs of bfloat16, or int8 codes with one scale for each
+// token and head.
+enum class KvType { kF32, kBF16, kInt8 };
+
+// Keys that one call of a kernel takes. A row's result is made of the results of these blocks
+// whoever computes them, so threads can share a long sequence.
+inline constexpr size_t kAttentionBlock = 1024;
+static_assert(kAttentionBlock % kAttentionTile == 0);
+
 // What a layer's part of a page looks like.
 struct AttentionLayout {
   size_t n_kv_heads = 0;
   size_t head_dim = 0;  // even
-  bool bf16 = false;    // pairs of bfloat16 bits, else float32
+  KvType type = KvType::kF32;
 
   size_t KeyBytes() const;  // of one head, a multiple of 64
   size_t ValueBytes() const;

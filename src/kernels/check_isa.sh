@@ -18,7 +18,7 @@ bad=0 plain=0
 while IFS= read -r object; do
   case "${object##*/}" in
     avx2*.cc.o | limits_avx2.cc.o) allowed='%zmm|%tmm|vdpbf16' need='%ymm' ;;
-    avxvnni_packed.cc.o) allowed='%zmm|%tmm|vdpbf16' need='vpdpbusd.*%ymm' ;;
+    avxvnni_*.cc.o) allowed='%zmm|%tmm|vdpbf16' need='vpdpbusd.*%ymm' ;;
     avx512_packed.cc.o | limits_avx512.cc.o) allowed='%tmm' need='vpdpbusd.*%zmm' ;;
     avx512_bf16*.cc.o) allowed='%tmm' need='vdpbf16ps.*%zmm' ;;
     avx512*.cc.o) allowed='%tmm' need='%zmm' ;;

@@ -59,6 +59,7 @@ const KernelTable& AvxVnniTable() {
   static const KernelTable table = [] {
     KernelTable best = Avx2Table();
     AddAvxVnniPackedKernels(&best);
+    AddAvxVnniAttention(&best);
     best.name = "avxvnni";
     return best;
   }();

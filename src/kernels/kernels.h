@@ -29,12 +29,19 @@ using MatmulFn = void (*)(const X* x, size_t ldx, size_t rows, const W* w, size_
 // Rows that attend to one key/value head.
 //   out[r] = softmax(scale q[r] K^T) V over the first n_keys[r] keys.
 // Keys and values lie in pages of kAttentionPage keys. A page of one head consists of 32-bit
-// elements: one float32 ("step" 1), or two bfloat16 of neighbouring positions, the lower one in the
-// low half ("step" 2), so that a vector of elements is an operand of a pairwise dot product:
-//   keys   [head_dim / step][kAttentionPage], pairs along head_dim;
-//   values [kAttentionPage / step][AttentionWidth(head_dim)], pairs along the keys.
-// Values of keys from n_keys on up to the next even number, and the columns behind head_dim, must
-// be finite; other places that no row sees may hold anything.
+// elements: one float32 ("step" 1), two bfloat16 of neighbouring positions, the lower one in the low
+// half ("step" 2), or four int8 codes, the lowest one in the low byte ("step" 4), so that a vector
+// of elements is an operand of a dot product:
+//   keys   [head_dim / step, rounded up][kAttentionPage], neighbours along head_dim;
+//   values [kAttentionPage / step][AttentionWidth(head_dim)], neighbours along the keys.
+// With int8, kAttentionPage float32 scales follow the keys, and as many the values: an element is
+// code * scale of its key, and a NaN scale makes the key NaN. Bytes of keys are code + 128 (the
+// unsigned operand of x86), bytes of values signed; codes are -127 to 127.
+// bfloat16: values of keys from n_keys on up to the next even number, and the columns behind
+// head_dim, must be finite. Other places that no row sees may hold anything.
+struct AttentionSums {
+  float largest, total;
+};
 struct AttentionArgs {
   size_t n_rows = 0;                    // <= kAttentionRows
   const float* const* q = nullptr;      // [n_rows] -> [head_dim]
@@ -46,11 +53,14 @@ struct AttentionArgs {
   size_t key_offset = 0;  // bytes from the begin of a page to this head's part
   size_t value_offset = 0;
   float* scratch = nullptr;  // n_rows * AttentionScratch(largest n_keys, head_dim), at 64 bytes
+  // When set, for each row: its largest score, times `scale`, and the sum of e^(score - largest).
+  AttentionSums* sums = nullptr;  // [n_rows]
 };
 inline constexpr size_t kAttentionRows = 30;
 inline constexpr size_t kAttentionPage = 64;
 inline constexpr size_t kAttentionTile = 256;  // keys that kernels may take at once
 constexpr size_t AttentionWidth(size_t head_dim) { return (head_dim + 15) / 16 * 16; }
+constexpr size_t AttentionQuads(size_t head_dim) { return (head_dim + 3) / 4; }
 constexpr size_t AttentionScratch(size_t n_keys, size_t head_dim) {
   const size_t scores = (n_keys > kAttentionTile ? n_keys : kAttentionTile) + 63;
   return scores / 64 * 64 + 16 + 2 * AttentionWidth(head_dim);
@@ -77,10 +87,13 @@ struct KernelTable {
   MatmulFn<uint16_t, uint16_t, float> matmul_bf16 = nullptr;   // both bfloat16 bits, float32 sums
   MatmulFn<int8_t, int8_t, int32_t> matmul_i8 = nullptr;  // exact (wraps as int32); bias is ignored
 
-  // Keys and values float32, and pairs of bfloat16. With bfloat16 a table may also round q and the
-  // weights of the values to bfloat16; sums are float32.
+  // Keys and values float32, pairs of bfloat16, int8 codes. With bfloat16 a table may also round q
+  // and the weights of the values to bfloat16; sums are float32. With int8 a table may round q to
+  // 2^-15 of its largest value, and the weights to 2^-15 of the largest one of kAttentionTile keys;
+  // sums over head_dim, and over these keys, are then exact.
   void (*attention_f32)(const AttentionArgs& args) = nullptr;
   void (*attention_bf16)(const AttentionArgs& args) = nullptr;
+  void (*attention_i8)(const AttentionArgs& args) = nullptr;
 
   // y[i] = w[i] * (x[i] * rsqrt(mean(x^2) + eps)), one row; y may be x.
   void (*rms_norm)(const float* x, const float* weight, float eps, size_t width,

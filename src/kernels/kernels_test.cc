@@ -4,21 +4,17 @@
 // any split.
 #include "kernels/kernels.h"
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "base/numeric.h"
 #include "base/thread_pool.h"
-#include "kernels/attention.h"
 #include "kernels/gemm.h"
 
 namespace ingot {
@@ -140,180 +136,6 @@ TEST_P(KernelsTest, Int8MatmulIsExact) {
     EXPECT_EQ(y, expected) << rows << "x" << n_out << "x" << k;
     if (k > 100) {
       EXPECT_EQ(y[0], static_cast<int32_t>(16384 * k));
-    }
-  }
-}
-
-template <typename T>
-struct AlignedAllocator {
-  using value_type = T;
-  T* allocate(size_t n) { return new (std::align_val_t{64}) T[n]; }
-  void deallocate(T* p, size_t) { ::operator delete[](p, std::align_val_t{64}); }
-  bool operator==(const AlignedAllocator&) const = default;
-};
-using AlignedFloats = std::vector<float, AlignedAllocator<float>>;
-
-// n tokens from the first on; k, v: [n, all heads].
-void Store(const AttentionLayout& layout, const Floats& k, const Floats& v, size_t n,
-           AttentionPages* pages) {
-  pages->Reset(layout, n);
-  const AttentionStore store{.layout = layout,
-                             .pages = pages->pages(),
-                             .n = n,
-                             .k = k.data(),
-                             .v = v.data(),
-                             .stride = layout.n_kv_heads * layout.head_dim};
-  RunStores({&store, 1});
-}
-
-// Rows against head 1 of two; row r sees first_keys + r * step keys.
-struct AttentionData {
-  AttentionData(size_t rows, size_t head_dim, size_t first_keys, size_t step, uint32_t seed)
-      : dim(head_dim), q(Random(rows * head_dim, seed)) {
-    for (size_t row = 0; row < rows; ++row)
-      n_keys.push_back(static_cast<int32_t>(first_keys + row * step));
-    const size_t most = first_keys + (rows - 1) * step;
-    const Floats k = Random(2 * most * dim, seed + 1), v = Random(2 * most * dim, seed + 2);
-    Store({.n_kv_heads = 2, .head_dim = dim}, k, v, most, &f32);
-    Store({.n_kv_heads = 2, .head_dim = dim, .bf16 = true}, k, v, most, &bf16);
-  }
-  Floats Run(const KernelTable& table, bool in_bf16, size_t first, size_t count) const {
-    std::vector<const float*> q_rows;
-    std::vector<float*> out_rows;
-    Floats result(count * dim, 99.0f);
-    size_t most = 0;
-    for (size_t row = 0; row < count; ++row) {
-      q_rows.push_back(q.data() + (first + row) * dim);
-      out_rows.push_back(result.data() + row * dim);
-      most = std::max(most, static_cast<size_t>(n_keys[first + row]));
-    }
-    AlignedFloats scratch(count * AttentionScratch(most, dim),
-                          std::numeric_limits<float>::quiet_NaN());
-    const AttentionPages& pages = in_bf16 ? bf16 : f32;
-    (in_bf16 ? table.attention_bf16
-             : table.attention_f32)({.n_rows = count,
-                                     .q = q_rows.data(),
-                                     .out = out_rows.data(),
-                                     .n_keys = n_keys.data() + first,
-                                     .head_dim = dim,
-                                     .scale = 0.3f,
-                                     .pages = pages.pages(),
-                                     .key_offset = pages.layout().KeyBytes(),
-                                     .value_offset = 2 * pages.layout().KeyBytes() +
-                                                     pages.layout().ValueBytes(),
-                                     .scratch = scratch.data()});
-    return result;
-  }
-  size_t dim;
-  std::vector<int32_t> n_keys;
-  Floats q;
-  AttentionPages f32, bf16;
-};
-
-double RelativeError(const Floats& a, const Floats& b) {
-  double error = 0, norm = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    error += (a[i] - b[i]) * (a[i] - b[i]);
-    norm += b[i] * b[i];
-  }
-  return std::sqrt(error / norm);
-}
-
-// rows, head size, keys of the first row, keys more for each next one.
-const std::array<size_t, 4> kAttentionShapes[] = {
-    {1, 128, 1, 0},    {1, 64, 700, 0},  {30, 72, 96, 0},   {30, 128, 3, 1},  {7, 24, 60, 3},
-    {11, 36, 17, 1},   {30, 80, 500, 9}, {4, 128, 511, 1},  {29, 64, 250, 1}, {2, 16, 256, 1},
-    {13, 160, 30, 40}, {6, 112, 513, 0}, {5, 72, 1023, 257}};
-
-TEST_P(KernelsTest, AttentionAgreesWithScalar) {
-  for (const auto& [rows, dim, first, step] : kAttentionShapes) {
-    SCOPED_TRACE(fmt::format("rows {} dim {} keys {} + {}", rows, dim, first, step));
-    const AttentionData data(rows, dim, first, step, static_cast<uint32_t>(dim));
-    const Floats out = data.Run(*table_, false, 0, rows);
-    const Floats expected = data.Run(ScalarKernels(), false, 0, rows);
-    for (size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], expected[i], 2e-5) << i;
-    // Rounding queries and weights to bfloat16 (8 bits) may cost this much, in all.
-    const Floats out16 = data.Run(*table_, true, 0, rows);
-    const Floats expected16 = data.Run(ScalarKernels(), true, 0, rows);
-    EXPECT_LT(RelativeError(out16, expected16), 1e-2);
-    EXPECT_LT(RelativeError(expected16, expected), 1e-2);
-  }
-}
-
-// The same bits alone and among others, however many keys the others see.
-TEST_P(KernelsTest, AttentionOfARowIsItsOwn) {
-  for (const auto& [rows, dim, first, step] : kAttentionShapes) {
-    const AttentionData data(rows, dim, first, step, static_cast<uint32_t>(dim));
-    for (const bool bf16 : {false, true}) {
-      const Floats out = data.Run(*table_, bf16, 0, rows);
-      for (size_t row = 0; row < rows; ++row) {
-        const Floats single = data.Run(*table_, bf16, row, 1);
-        ASSERT_EQ(std::memcmp(single.data(), out.data() + row * dim, dim * sizeof(float)), 0)
-            << "row " << row << " of " << rows << " dim " << dim << (bf16 ? " bf16" : "");
-      }
-    }
-  }
-}
-
-// Tokens stored one by one, in odd pieces or at once lie in the same places.
-TEST(Attention, PagesDoNotDependOnThePieces) {
-  const size_t n = 530, heads = 3, dim = 24, stride = heads * dim;
-  const Floats k = Random(n * stride, 1), v = Random(n * stride, 2), q = Random(stride, 3);
-  for (const bool bf16 : {false, true}) {
-    Floats expected;
-    for (const size_t piece : {n, size_t{1}, size_t{7}, size_t{256}}) {
-      AttentionPages pages;
-      pages.Reset({.n_kv_heads = heads, .head_dim = dim, .bf16 = bf16}, n);
-      for (size_t first = 0; first < n; first += piece) {
-        const AttentionStore store{.layout = pages.layout(),
-                                   .pages = pages.pages(),
-                                   .first = first,
-                                   .n = std::min(piece, n - first),
-                                   .k = k.data() + first * stride,
-                                   .v = v.data() + first * stride,
-                                   .stride = stride};
-        RunStores({&store, 1});
-      }
-      Floats out(stride);
-      const AttentionJob job{.layout = pages.layout(),
-                             .pages = pages.pages(),
-                             .n_queries = 1,
-                             .q = q.data(),
-                             .q_stride = stride,
-                             .out = out.data(),
-                             .out_stride = stride,
-                             .n_keys = n};
-      RunAttention({&job, 1});
-      if (expected.empty()) expected = out;
-      EXPECT_EQ(out, expected) << piece;
-    }
-  }
-}
-
-// Keys whose scores differ by far more than float32 can exponentiate, the largest in a later page.
-TEST_P(KernelsTest, AttentionHoldsOutLargeScores) {
-  const size_t n = 600, dim = 64;
-  for (const bool bf16 : {false, true}) {
-    for (const size_t peak : {0u, 100u, 300u, 599u}) {
-      Floats q(dim, 1.0f), k(n * dim, -50.0f), v(n * dim, 1.0f), out(dim);
-      std::fill_n(k.begin() + static_cast<std::ptrdiff_t>(peak * dim), dim, 50.0f);
-      std::fill_n(v.begin() + static_cast<std::ptrdiff_t>(peak * dim), dim, 7.0f);
-      AttentionPages pages;
-      Store({.n_kv_heads = 1, .head_dim = dim, .bf16 = bf16}, k, v, n, &pages);
-      const float* q_row = q.data();
-      float* out_row = out.data();
-      const int32_t n_keys = static_cast<int32_t>(n);
-      AlignedFloats scratch(AttentionScratch(n, dim));
-      const AttentionArgs args{.n_rows = 1,
-                               .q = &q_row,
-                               .out = &out_row,
-                               .n_keys = &n_keys,
-                               .head_dim = dim,
-                               .pages = pages.pages(),
-                               .value_offset = pages.layout().KeyBytes(),
-                               .scratch = scratch.data()};
-      (bf16 ? table_->attention_bf16 : table_->attention_f32)(args);
-      for (const float value : out) ASSERT_NEAR(value, 7.0f, 1e-5);
     }
   }
 }
@@ -490,34 +312,13 @@ TEST(KernelDispatch, ForcedTableIsUsed) {
 TEST(Threads, AnyNumberGivesTheSameBits) {
   const size_t rows = 19, n_out = 211, k = 333;
   const Floats x = Random(rows * k, 1), w = Random(n_out * k, 2);
-  const size_t queries = 50, keys = 577, heads = 3, group = 2, dim = 32, stride = heads * dim;
-  const Floats q = Random(queries * group * stride, 8), kv = Random(keys * stride, 9);
-  Floats first, first_attention;
+  Floats first;
   for (int threads : {1, 2, 3, 7}) {
     SetNumThreads(threads);
-    Floats y(rows * n_out), out(2 * q.size());
+    Floats y(rows * n_out);
     GemmF32(x.data(), rows, w.data(), n_out, k, nullptr, y.data());
-    std::array<AttentionPages, 2> pages;
-    std::vector<AttentionJob> jobs;
-    for (const bool bf16 : {false, true}) {
-      AttentionPages& own = pages[bf16 ? 1 : 0];
-      Store({.n_kv_heads = heads, .head_dim = dim, .bf16 = bf16}, kv, kv, keys, &own);
-      jobs.push_back({.layout = own.layout(),
-                      .pages = own.pages(),
-                      .n_queries = queries,
-                      .group = group,
-                      .q = q.data(),
-                      .q_stride = group * stride,
-                      .out = out.data() + (bf16 ? q.size() : 0),
-                      .out_stride = group * stride,
-                      .n_keys = keys,
-                      .causal = true,
-                      .scale = 0.2f});
-    }
-    RunAttention(jobs);
-    if (threads == 1) first = y, first_attention = out;
+    if (threads == 1) first = y;
     EXPECT_EQ(y, first);
-    EXPECT_EQ(out, first_attention);
   }
   SetNumThreads(2);
 }

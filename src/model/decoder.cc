@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "kernels/ops.h"
 #include "model/buffer.h"
+#include "model/kv_type.h"
 
 namespace ingot {
 namespace {
@@ -144,7 +145,7 @@ void RunDecoderLayer(const TextConfig& config, const DecoderLayer& layer, const 
   LayerWorkspace workspace;
   const AttentionLayout layout{.n_kv_heads = Size(config.n_kv_heads),
                                .head_dim = Size(config.head_dim),
-                               .bf16 = context.precision == Precision::kBF16};
+                               .type = KvTypeOf(context.precision)};
   workspace.own.Reset(layout, Size(n_tokens));
   const SequenceRows rows{.n = n_tokens, .pages = workspace.own.pages()};
   RunDecoderLayer(config, layer, rope, hidden, n_tokens, {.layout = layout, .sequences = {&rows, 1}},

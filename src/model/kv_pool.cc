@@ -13,16 +13,23 @@ namespace {
 // Memory is asked from the system in pieces of about this size: few mappings, large pages.
 constexpr size_t kSlabBytes = 32 << 20;
 constexpr size_t kMostSlabPages = 64;
+constexpr size_t kMostInt8HeadDim = 256;  // sums of the int8 kernels fit 32 bits
 
 }  // namespace
 
-KvPool::KvPool(const TextConfig& config, Precision precision, int64_t max_pages)
+KvPool::KvPool(const TextConfig& config, KvType type, int64_t max_pages)
     : layout_({.n_kv_heads = static_cast<size_t>(config.n_kv_heads),
                .head_dim = static_cast<size_t>(config.head_dim),
-               .bf16 = precision == Precision::kBF16}),
+               .type = type}),
       n_layers_(config.n_layers),
       max_pages_(max_pages),
-      page_bytes_(layout_.Bytes() * static_cast<size_t>(config.n_layers)) {}
+      page_bytes_(layout_.Bytes() * static_cast<size_t>(config.n_layers)) {
+  if (type == KvType::kInt8 && layout_.head_dim > kMostInt8HeadDim) {
+    throw UserError(
+        "int8 keys and values: heads of {} values; expected at most {}. Use --kv-cache-dtype auto.",
+        layout_.head_dim, kMostInt8HeadDim);
+  }
+}
 
 void KvPool::AddSlab() {
   size_t count = std::clamp<size_t>(kSlabBytes / page_bytes_, 1, kMostSlabPages);

@@ -13,7 +13,7 @@
 
 #include "checkpoint/config.h"
 #include "kernels/attention.h"
-#include "model/observe.h"
+#include "model/kv_type.h"
 
 namespace ingot {
 
@@ -23,8 +23,9 @@ using KvPageId = int32_t;
 
 class KvPool {
  public:
-  // At most `max_pages` pages in use (0: no limit).
-  KvPool(const TextConfig& config, Precision precision, int64_t max_pages = 0);
+  // At most `max_pages` pages in use (0: no limit). Errors: UserError on int8 with heads of more than
+  // 256 values.
+  KvPool(const TextConfig& config, KvType type, int64_t max_pages = 0);
   KvPool(const KvPool&) = delete;
   KvPool& operator=(const KvPool&) = delete;
 

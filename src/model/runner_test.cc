@@ -8,10 +8,12 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <string>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "checkpoint/model_reader.h"
+#include "model/sampler.h"
 #include "model/session.h"
 #include "model/vision_run.h"
 
@@ -42,12 +44,18 @@ struct Prompt {
   std::vector<VisualRows> visual;
 };
 
-class RunnerTest : public testing::TestWithParam<Precision> {
+struct Arithmetic {
+  const char* name;
+  Precision precision;
+  KvType kv;
+};
+
+class RunnerTest : public testing::TestWithParam<Arithmetic> {
  protected:
   ModelReader reader_{std::string(INGOT_TEST_DATA) + "/models/mini-qwen3-vl"};
   QwenVlModel model_ = LoadModel(reader_);
-  RunContext context_{.precision = GetParam(), .observe = {}, .hook = {}};
-  KvPool pool_{model_.text.config, GetParam()};
+  RunContext context_{.precision = GetParam().precision, .observe = {}, .hook = {}};
+  KvPool pool_{model_.text.config, GetParam().kv};
   TextRunner runner_{model_, context_};
   VisionOutput picture_;
 
@@ -227,7 +235,7 @@ TEST_P(RunnerTest, SharedPagesAreCopiedBeforeTheyChange) {
 }
 
 TEST_P(RunnerTest, LimitOfPagesHolds) {
-  KvPool pool(model_.text.config, GetParam(), 3);
+  KvPool pool(model_.text.config, GetParam().kv, 3);
   {
     KvSequence a(&pool), b(&pool);
     EXPECT_TRUE(a.Reserve(128));
@@ -275,10 +283,38 @@ TEST_P(RunnerTest, DecodingDoesNotAllocate) {
                      .visual = {},
                      .each_logits = {}});
   }
-  for (int i = 0; i < 3; ++i) runner_.Run(steps);
+  // Greedy, and with every filter and penalty, under a mask.
+  SamplingParams all{.do_sample = true, .top_k = 40, .top_p = 0.9f, .min_p = 0.01f};
+  all.repetition_penalty = 1.1f, all.presence_penalty = 0.5f, all.frequency_penalty = 0.1f;
+  SamplingParams nucleus{.do_sample = true, .top_p = 0.9f};
+  Sampler samplers[] = {Sampler({}, prompt.tokens, 0), Sampler(all, prompt.tokens, 0),
+                        Sampler(nucleus, prompt.tokens, 0)};
+  const auto vocab = static_cast<size_t>(runner_.vocab());
+  const std::vector<uint32_t> mask(vocab / 32 + 1, 0xfffffff5u);
+  const auto step = [&] {
+    const auto logits = runner_.Run(steps);
+    for (size_t i = 0; i < std::size(samplers); ++i)
+      samplers[i].Choose(logits.subspan(i * vocab, vocab), {.mask = mask, .forbidden = {}});
+  };
+  for (int i = 0; i < 3; ++i) step();
   const int64_t before = allocations;
-  for (int i = 0; i < 10; ++i) runner_.Run(steps);
+  for (int i = 0; i < 10; ++i) step();
   EXPECT_EQ(allocations - before, 0);
+}
+
+// Over several blocks of keys, which are pieces of work of their own when threads outnumber heads.
+TEST_P(RunnerTest, LongSequencesDoNotDependOnThreads) {
+  const Prompt prompt = Text(2 * kAttentionBlock + 100, 5);
+  std::vector<Floats> results;
+  for (const int threads : {1, 2, 5}) {
+    SetNumThreads(threads);
+    for (const size_t chunk : {prompt.tokens.size(), prompt.tokens.size() - 1, size_t{700}}) {
+      KvSequence sequence(&pool_);
+      results.push_back(Alone(prompt, chunk, &sequence));
+    }
+  }
+  SetNumThreads(2);
+  for (const Floats& result : results) EXPECT_EQ(result, results.front());
 }
 
 TEST_P(RunnerTest, TowerInPiecesGivesTheSameBits) {
@@ -312,10 +348,24 @@ TEST_P(RunnerTest, TowerInPiecesGivesTheSameBits) {
   EXPECT_EQ(timed.Take().embeds, expected.embeds);
 }
 
-INSTANTIATE_TEST_SUITE_P(Precisions, RunnerTest, testing::Values(Precision::kF32, Precision::kBF16),
-                         [](const auto& precision) {
-                           return precision.param == Precision::kF32 ? "f32" : "bf16";
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Precisions, RunnerTest,
+    testing::Values(Arithmetic{"f32", Precision::kF32, KvType::kF32},
+                    Arithmetic{"bf16", Precision::kBF16, KvType::kBF16},
+                    Arithmetic{"f32_int8", Precision::kF32, KvType::kInt8},
+                    Arithmetic{"bf16_int8", Precision::kBF16, KvType::kInt8}),
+    [](const auto& arithmetic) { return std::string(arithmetic.param.name); });
+
+TEST(KvPoolTest, Int8PagesTakeHalfTheMemory) {
+  const TextConfig config{.hidden = 1, .n_layers = 28, .n_heads = 16, .n_kv_heads = 8, .head_dim = 128};
+  const KvPool bf16(config, KvType::kBF16), int8(config, KvType::kInt8);
+  EXPECT_EQ(bf16.page_bytes(), 64 * 28 * 8 * 2 * 128 * 2);
+  EXPECT_EQ(int8.page_bytes(), 64 * 28 * 8 * 2 * (128 + 4));  // a float32 scale for each token and head
+  TextConfig wide = config;
+  wide.head_dim = 320;
+  EXPECT_THROW(KvPool(wide, KvType::kInt8), UserError);
+  EXPECT_NO_THROW(KvPool(wide, KvType::kBF16));
+}
 
 }  // namespace
 }  // namespace ingot

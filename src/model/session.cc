@@ -8,10 +8,10 @@
 
 namespace ingot {
 
-Session::Session(const QwenVlModel& model, RunContext context)
+Session::Session(const QwenVlModel& model, RunContext context, std::optional<KvType> kv)
     : model_(model),
       context_(std::move(context)),
-      pool_(std::make_unique<KvPool>(model.text.config, context_.precision)),
+      pool_(std::make_unique<KvPool>(model.text.config, kv.value_or(KvTypeOf(context_.precision)))),
       sequence_(pool_.get()),
       runner_(model, context_),
       quiet_runner_(model, {.precision = context_.precision, .observe = {}, .hook = context_.hook}) {

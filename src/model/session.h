@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,8 +15,8 @@ namespace ingot {
 
 class Session {
  public:
-  // `model` must outlive the session. `context` is copied.
-  Session(const QwenVlModel& model, RunContext context);
+  // `model` must outlive the session. `context` is copied. `kv`: none, as the precision wants it.
+  Session(const QwenVlModel& model, RunContext context, std::optional<KvType> kv = {});
 
   // Starts a new sequence: runs the vision tower and the prompt, `chunk` tokens at a time (0: all
   // at once). Returns the logits [vocab] of the last position, valid until the next call. Errors:

@@ -9,6 +9,7 @@
 #include "kernels/kernels.h"
 #include "kernels/ops.h"
 #include "model/buffer.h"
+#include "model/kv_type.h"
 
 namespace ingot {
 namespace {
@@ -75,7 +76,7 @@ VisionPieces::VisionPieces(const VisionConfig& config, const VisionLayout& layou
 AttentionLayout VisionPieces::KvLayout() const {
   return {.n_kv_heads = Size(config_.n_heads),
           .head_dim = Size(config_.head_dim()),
-          .bf16 = context_.precision == Precision::kBF16};
+          .type = KvTypeOf(context_.precision)};
 }
 
 void VisionPieces::Begin(VisionWorkspace* workspace) const {

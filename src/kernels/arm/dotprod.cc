@@ -16,6 +16,14 @@ namespace {
 #include "kernels/arm/simd_int8.h"
 #include "kernels/arm/simd_packed.h"
 #include "kernels/x86/simd_matmul.h"
+// Builds on simd_matmul.h.
+#include "kernels/x86/simd_float.h"
+// Builds on simd_float.h.
+#include "kernels/x86/simd_attention_i8.h"
+// The vector type.
+#include "kernels/arm/simd_neon.h"
+// Builds on simd_neon.h.
+#include "kernels/arm/simd_i8_attention.h"
 
 // Two SDOT a cycle, as for float multiply-adds: the 4 x 6 tile of simd_neon.h.
 struct Int8Dot : Int8DotBase {
@@ -48,6 +56,34 @@ void PackRow(const void* x, size_t k_size, size_t stride, std::byte* out) {
   PlaceRow<uint32_t>(x, k_size, stride, out);
 }
 
+// Int8 attention: all bytes signed.
+struct I8Dot : I8NeonBase {
+  using V = ingot::V;
+  using Bytes = int8x16_t;
+  static constexpr int kRows = 3, kKeyVectors = 4, kValueVectors = 4;  // 24 sums + 4 + 1 registers
+  static constexpr int32_t kKeyBias = 0;
+  static inline I Total(const I* sums) { return vaddq_s32(vshlq_n_s32(sums[0], 8), sums[1]); }
+  static inline Bytes LoadKeys(const uint32_t* p) {  // stored as code + 128
+    return vreinterpretq_s8_u32(veorq_u32(vld1q_u32(p), vdupq_n_u32(0x80808080u)));
+  }
+  static inline Bytes LoadValues(const uint32_t* p) { return vreinterpretq_s8_u32(vld1q_u32(p)); }
+  template <int kWord>
+  static inline void AddKeys(I* sums, Bytes keys, int32x4_t q) {
+    sums[kWord] = vdotq_s32(sums[kWord], keys, vreinterpretq_s8_s32(q));
+  }
+  template <int kWord>
+  static inline void AddValues(I* sums, Bytes values, int32x4_t weights) {
+    AddKeys<kWord>(sums, values, weights);
+  }
+  // 256 * high + low; q - 256 * high is its own low byte.
+  static inline void SplitQuery(I q, int32_t* words) {
+    const int16x4_t high = vmovn_s32(vshrq_n_s32(vaddq_s32(q, vdupq_n_s32(128)), 8));
+    const int8x8_t both = vmovn_s16(vcombine_s16(high, vmovn_s32(q)));
+    vst1_s32(words, vreinterpret_s32_s8(both));
+  }
+  static inline void SplitWeights(I w, int32_t* words) { SplitQuery(w, words); }
+};
+
 }  // namespace
 
 void AddDotprodKernels(KernelTable* table) {
@@ -62,6 +98,7 @@ void AddDotprodKernels(KernelTable* table) {
                                        .tile = RunTile<LaneTile<Int8Lanes>>};
   table->matmul_i8 = MatmulI8;
   table->packed_i8 = &packed;
+  table->attention_i8 = AttentionI8<I8Dot>;
 }
 
 }  // namespace ingot

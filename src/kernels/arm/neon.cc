@@ -16,11 +16,15 @@ namespace {
 #include "kernels/x86/simd_matmul.h"
 // Builds on simd_matmul.h.
 #include "kernels/x86/simd_float.h"
-// Builds on simd_float.h.
+// Build on simd_float.h.
 #include "kernels/x86/simd_attention.h"
+// (int8)
+#include "kernels/x86/simd_attention_i8.h"
 // The vector types.
 #include "kernels/arm/simd_int8.h"
 #include "kernels/arm/simd_neon.h"
+// Builds on simd_neon.h.
+#include "kernels/arm/simd_i8_attention.h"
 #include "kernels/arm/simd_packed.h"
 
 // Products of int8 are exact in int16 (-128 * -128 = 2^14); pairs of them are added in 32 bits. A
@@ -74,6 +78,43 @@ constexpr PackedKernels kPackedBf16 = {.columns = kPanelColumns,
                                        .pack_row = PackRow,
                                        .tile = RunTile<LaneTile<Bf16Lanes>>};
 
+// Int8 attention: keys and values widened to 16 bits. A word of q is the pair of 16-bit values that
+// belong to the even, or to the odd bytes; a pair's products stay apart until the end.
+struct I8Pairs : I8NeonBase {
+  using V = ingot::V;
+  struct Bytes {
+    int16x8_t part[2];
+  };
+  static constexpr int kRows = 3, kKeyVectors = 2, kValueVectors = 2;  // 12 sums + 4 + 1 registers
+  static constexpr int32_t kKeyBias = 128;
+  static inline I Total(const I* sums) { return vpaddq_s32(sums[0], sums[1]); }
+  static inline Bytes LoadKeys(const uint32_t* p) {
+    const uint16x8_t v = vreinterpretq_u16_u32(vld1q_u32(p));
+    return {{vreinterpretq_s16_u16(vandq_u16(v, vdupq_n_u16(0xff))),
+             vreinterpretq_s16_u16(vshrq_n_u16(v, 8))}};
+  }
+  static inline Bytes LoadValues(const uint32_t* p) {
+    const int16x8_t v = vreinterpretq_s16_u32(vld1q_u32(p));
+    return {{vshrq_n_s16(vshlq_n_s16(v, 8), 8), vshrq_n_s16(v, 8)}};
+  }
+  template <int kWord>
+  static inline void AddKeys(I* sums, const Bytes& keys, int32x4_t q) {
+    const int16x8_t x = vreinterpretq_s16_s32(q);
+    sums[0] = vmlal_s16(sums[0], vget_low_s16(keys.part[kWord]), vget_low_s16(x));
+    sums[1] = vmlal_high_s16(sums[1], keys.part[kWord], x);
+  }
+  template <int kWord>
+  static inline void AddValues(I* sums, const Bytes& values, int32x4_t weights) {
+    AddKeys<kWord>(sums, values, weights);
+  }
+  static inline void SplitQuery(I q, int32_t* words) {
+    const int16x4_t low = vmovn_s32(q);
+    vst1_s32(words, vreinterpret_s32_s16(
+                        vext_s16(vuzp1_s16(low, low), vuzp2_s16(low, low), 2)));
+  }
+  static inline void SplitWeights(I w, int32_t* words) { SplitQuery(w, words); }
+};
+
 }  // namespace
 
 const KernelTable& NeonKernels() {
@@ -88,6 +129,7 @@ const KernelTable& NeonKernels() {
     neon.packed_bf16 = &kPackedBf16;
     neon.attention_f32 = Attention<V, float>;
     neon.attention_bf16 = Attention<V, Bf16>;
+    neon.attention_i8 = AttentionI8<I8Pairs>;
     neon.rms_norm = RmsNorm<V>;
     neon.layer_norm = LayerNorm<V>;
     neon.softmax = Softmax<V>;

@@ -82,7 +82,8 @@ void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t 
   }
 }
 
-void Softmax(float* x, size_t n) {
+// e^(x - largest) in place.
+AttentionSums ExpSums(float* x, size_t n) {
   float largest = x[0];
   for (size_t i = 1; i < n; ++i) largest = std::fmax(largest, x[i]);
   float parts[kParts] = {};
@@ -90,38 +91,67 @@ void Softmax(float* x, size_t n) {
     x[i] = std::exp(x[i] - largest);
     parts[i % kParts] += x[i];
   }
-  const float scale = 1.0f / SumParts(parts);
-  for (size_t i = 0; i < n; ++i) x[i] *= scale;
+  return {largest, SumParts(parts)};
 }
 
+AttentionSums NormalizedExp(float* x, size_t n) {
+  const AttentionSums sums = ExpSums(x, n);
+  const float scale = 1.0f / sums.total;
+  for (size_t i = 0; i < n; ++i) x[i] *= scale;
+  return sums;
+}
+void Softmax(float* x, size_t n) { NormalizedExp(x, n); }
+
+// How a page of one head is read: Key(its keys, head_dim, slot, d), Value(its values, head_dim, slot, d).
 template <typename T>
+struct FloatPage {
+  static constexpr size_t kStep = 4 / sizeof(T);
+  static float Key(const std::byte* keys, size_t, size_t slot, size_t d) {
+    return Widen(reinterpret_cast<const T*>(
+        keys)[(d / kStep * kAttentionPage + slot) * kStep + d % kStep]);
+  }
+  static float Value(const std::byte* values, size_t dim, size_t slot, size_t d) {
+    return Widen(reinterpret_cast<const T*>(
+        values)[(slot / kStep * AttentionWidth(dim) + d) * kStep + slot % kStep]);
+  }
+};
+struct Int8Page {
+  static float Scale(const std::byte* scales, size_t slot) {
+    return reinterpret_cast<const float*>(scales)[slot];
+  }
+  static float Key(const std::byte* keys, size_t dim, size_t slot, size_t d) {
+    const int byte = static_cast<int>(keys[(d / 4 * kAttentionPage + slot) * 4 + d % 4]);
+    return static_cast<float>(byte - 128) *
+           Scale(keys + AttentionQuads(dim) * 4 * kAttentionPage, slot);
+  }
+  static float Value(const std::byte* values, size_t dim, size_t slot, size_t d) {
+    const size_t width = AttentionWidth(dim);
+    const auto code = static_cast<int8_t>(values[(slot / 4 * width + d) * 4 + slot % 4]);
+    return static_cast<float>(code) * Scale(values + kAttentionPage * width, slot);
+  }
+};
+
+template <typename Page>
 void Attention(const AttentionArgs& args) {
-  constexpr size_t kStep = 4 / sizeof(T);
-  const size_t dim = args.head_dim, width = AttentionWidth(dim);
-  const auto page = [&](size_t key, size_t offset) {
-    return reinterpret_cast<const T*>(args.pages[key / kAttentionPage] + offset);
-  };
+  const size_t dim = args.head_dim;
   for (size_t row = 0; row < args.n_rows; ++row) {
     const size_t n_keys = static_cast<size_t>(args.n_keys[row]);
     float* scores = args.scratch;
     for (size_t key = 0; key < n_keys; ++key) {
-      const size_t lane = key % kAttentionPage;
-      const T* block = page(key, args.key_offset);
+      const std::byte* keys = args.pages[key / kAttentionPage] + args.key_offset;
       float sum = 0;
-      for (size_t d = 0; d < dim; ++d) {
-        sum += args.q[row][d] *
-               Widen(block[(d / kStep * kAttentionPage + lane) * kStep + d % kStep]);
-      }
+      for (size_t d = 0; d < dim; ++d)
+        sum += args.q[row][d] * Page::Key(keys, dim, key % kAttentionPage, d);
       scores[key] = sum * args.scale;
     }
-    Softmax(scores, n_keys);
+    const AttentionSums sums = NormalizedExp(scores, n_keys);
+    if (args.sums != nullptr) args.sums[row] = sums;
     float* out = args.out[row];
     std::memset(out, 0, dim * sizeof(float));
     for (size_t key = 0; key < n_keys; ++key) {
-      const size_t slot = key % kAttentionPage;
-      const T* values =
-          page(key, args.value_offset) + (slot - slot % kStep) * width + slot % kStep;
-      for (size_t d = 0; d < dim; ++d) out[d] += scores[key] * Widen(values[d * kStep]);
+      const std::byte* values = args.pages[key / kAttentionPage] + args.value_offset;
+      for (size_t d = 0; d < dim; ++d)
+        out[d] += scores[key] * Page::Value(values, dim, key % kAttentionPage, d);
     }
   }
 }
@@ -180,8 +210,9 @@ const KernelTable& ScalarKernels() {
       .matmul_f32_f16 = MatmulF32F16,
       .matmul_bf16 = MatmulBf16,
       .matmul_i8 = MatmulI8,
-      .attention_f32 = Attention<float>,
-      .attention_bf16 = Attention<Bf16>,
+      .attention_f32 = Attention<FloatPage<float>>,
+      .attention_bf16 = Attention<FloatPage<Bf16>>,
+      .attention_i8 = Attention<Int8Page>,
       .rms_norm = RmsNorm,
       .layer_norm = LayerNorm,
       .softmax = Softmax,

@@ -17,8 +17,10 @@ namespace {
 #include "kernels/x86/simd_matmul.h"
 // Builds on simd_matmul.h.
 #include "kernels/x86/simd_float.h"
-// Builds on simd_float.h.
+// Build on simd_float.h.
 #include "kernels/x86/simd_attention.h"
+// (int8)
+#include "kernels/x86/simd_attention_i8.h"
 
 inline __mmask16 FirstLanes(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }  // n <= 16
 
@@ -180,6 +182,53 @@ void MatmulI8(const int8_t* x, size_t ldx, size_t rows, const int8_t* w, size_t 
   }
 }
 
+// Int8 attention with vpdpbusd: keys and weights are the unsigned operand.
+struct I8Dot {
+  using V = ingot::V;
+  using I = I32x16;
+  using Bytes = __m512i;
+  static constexpr int kSums = 2;  // high bytes, low bytes
+  static constexpr int kRows = 3, kKeyVectors = 4, kValueVectors = 4;  // 24 sums + 4 + 1 registers
+  static constexpr int32_t kKeyBias = 128;
+  static inline I ZeroInt() { return I{}; }
+  static inline I ToInt(__m512 v) { return (I)_mm512_cvtps_epi32(v); }
+  static inline __m512 ToFloat(I v) { return _mm512_cvtepi32_ps((__m512i)v); }
+  static inline I Minus(I v, int32_t n) { return v - n; }
+  static inline I Total(const I* sums) {
+    return (I)_mm512_add_epi32(_mm512_slli_epi32((__m512i)sums[0], 8), (__m512i)sums[1]);
+  }
+  static inline Bytes LoadKeys(const uint32_t* p) {
+    Bytes v = _mm512_loadu_si512(p);
+    asm("" : "+v"(v));  // loaded once, not once a row
+    return v;
+  }
+  static inline Bytes LoadValues(const uint32_t* p) { return LoadKeys(p); }
+  static inline __m512i Word(const int32_t* p) { return _mm512_set1_epi32(*p); }
+  template <int kWord>
+  static inline void AddKeys(I* sums, Bytes keys, __m512i q) {
+    sums[kWord] = (I)_mm512_dpbusd_epi32((__m512i)sums[kWord], keys, q);
+  }
+  template <int kWord>
+  static inline void AddValues(I* sums, Bytes values, __m512i weights) {
+    sums[kWord] = (I)_mm512_dpbusd_epi32((__m512i)sums[kWord], weights, values);
+  }
+  // Signed bytes: 256 * high + low; q - 256 * high is its own low byte.
+  static inline void SplitQuery(I q, int32_t* words) {
+    Split(_mm512_srai_epi32(_mm512_add_epi32((__m512i)q, _mm512_set1_epi32(128)), 8), q, words);
+  }
+  static inline void SplitWeights(I w, int32_t* words) {  // unsigned bytes
+    Split(_mm512_srli_epi32((__m512i)w, 8), w, words);
+  }
+
+ private:
+  static inline void Split(__m512i high, I low, int32_t* words) {
+    const __m128i a = _mm512_cvtepi32_epi8(high), b = _mm512_cvtepi32_epi8((__m512i)low);
+    auto* to = reinterpret_cast<__m128i*>(words);
+    _mm_storeu_si128(to, _mm_unpacklo_epi32(a, b));
+    _mm_storeu_si128(to + 1, _mm_unpackhi_epi32(a, b));
+  }
+};
+
 }  // namespace
 
 const KernelTable& Avx512Kernels() {
@@ -192,6 +241,7 @@ const KernelTable& Avx512Kernels() {
       .matmul_i8 = MatmulI8,
       .attention_f32 = Attention<V, float>,
       .attention_bf16 = Attention<V, Bf16>,
+      .attention_i8 = AttentionI8<I8Dot>,
       .rms_norm = RmsNorm<V>,
       .layer_norm = LayerNorm<V>,
       .softmax = Softmax<V>,

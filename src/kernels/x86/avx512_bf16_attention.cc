@@ -261,8 +261,11 @@ void RoundQueries(const AttentionArgs& args, uint32_t* q) {
   }
 }
 
-void WriteRow(const Rows& rows, size_t row, float* out) {
-  const __m512 inverse = _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(rows.weight[row]));
+void WriteRow(const Rows& rows, size_t row, const AttentionArgs& args) {
+  const float total = _mm512_reduce_add_ps(rows.weight[row]);
+  if (args.sums != nullptr) args.sums[row] = {rows.top[row] * args.scale, total};
+  float* out = args.out[row];
+  const __m512 inverse = _mm512_set1_ps(1.0f / total);
   for (size_t d = 0; d < rows.dim; d += 16) {
     const __m512 sum = _mm512_loadu_ps(rows.sums + row * rows.width + d);
     _mm512_mask_storeu_ps(out + d, FirstLanes(rows.dim - d), _mm512_mul_ps(sum, inverse));
@@ -307,7 +310,7 @@ void AttentionBf16(const AttentionArgs& args) {
     PagesAt(args, key, most, args.value_offset, values);
     ValueTiles(rows, values, key == 0);
   }
-  for (size_t row = 0; row < rows.count; ++row) WriteRow(rows, row, args.out[row]);
+  for (size_t row = 0; row < rows.count; ++row) WriteRow(rows, row, args);
 }
 
 }  // namespace

@@ -168,7 +168,9 @@ void Attention(const AttentionArgs& args) {
   float inverse[kAttentionRows];
   for (size_t row = 0; row < args.n_rows; ++row) {
     const size_t n_keys = static_cast<size_t>(args.n_keys[row]);
-    inverse[row] = 1.0f / ExpSum<V>(args.scratch + row * stride, n_keys);
+    const AttentionSums sums = ExpSums<V>(args.scratch + row * stride, n_keys);
+    if (args.sums != nullptr) args.sums[row] = sums;
+    inverse[row] = 1.0f / sums.total;
     for (size_t key = n_keys; key < most + most % 2; ++key)
       args.scratch[row * stride + key] = 0.0f;  // masked keys of the tile, and a pair's other half
   }

@@ -130,26 +130,27 @@ inline void StorePart(float* p, typename V::F v, size_t n) {
   }
 }
 
-// x[i] = e^(x[i] - max x); returns the sum.
+// x[i] = e^(x[i] - max x); returns max x and the sum.
 template <typename V>
-inline float ExpSum(float* x, size_t n) {
+inline AttentionSums ExpSums(float* x, size_t n) {
   auto top = V::Set1(x[0]);
   ForVectors<V>(n, [&](size_t i, size_t part) {
     top = V::Max(top, V::Select(part, LoadPart<V>(x + i, part), top));
   });
-  const auto largest = V::Set1(V::HMax(top));
+  const float most = V::HMax(top);
+  const auto largest = V::Set1(most);
   auto sum = V::Zero();
   ForVectors<V>(n, [&](size_t i, size_t part) {
     const auto e = V::Select(part, Exp<V>(V::Sub(LoadPart<V>(x + i, part), largest)), V::Zero());
     sum = V::Add(sum, e);
     StorePart<V>(x + i, e, part);
   });
-  return V::HSum(sum);
+  return {most, V::HSum(sum)};
 }
 
 template <typename V>
 void Softmax(float* x, size_t n) {
-  const auto scale = V::Set1(1.0f / ExpSum<V>(x, n));
+  const auto scale = V::Set1(1.0f / ExpSums<V>(x, n).total);
   ForVectors<V>(n, [&](size_t i, size_t part) {
     StorePart<V>(x + i, V::Mul(LoadPart<V>(x + i, part), scale), part);
   });

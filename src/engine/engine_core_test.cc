@@ -27,6 +27,7 @@ struct Received {
   std::optional<EndReason> end;
   StopReason stop_reason;
   std::string error;
+  bool impossible = false;
   RequestUsage usage;
   std::vector<std::string> garbage;
   std::shared_ptr<const PromptLogprobs> prompt_logprobs;
@@ -48,6 +49,7 @@ struct Collector {
       choice.end = event.end;
       choice.stop_reason = event.stop_reason;
       choice.error = event.error;
+      choice.impossible = event.impossible;
       choice.usage = event.usage;
       choice.garbage = event.garbage;
       last = event.last;
@@ -321,6 +323,13 @@ TEST(EngineCoreTest, AllowedTokensBiasAndBadWords) {
   const std::vector<int32_t> ids = TestTokenizer().EncodeUser(word);
   EXPECT_EQ(std::search(without.tokens.begin(), without.tokens.end(), ids.begin(), ids.end()),
             without.tokens.end());
+  // The only allowed token is forbidden as well: the request's fault, not the model's.
+  request = Greedy(prompt, 5);
+  request.sampling.bad_words = {"a"};
+  request.sampling.allowed_token_ids = TestTokenizer().EncodeUser("a");
+  const Received stuck = bench.RunOne(request);
+  EXPECT_EQ(stuck.end, EndReason::kError);
+  EXPECT_TRUE(stuck.impossible);
 }
 
 TEST(EngineCoreTest, LogprobsOfAnswersAndPrompts) {

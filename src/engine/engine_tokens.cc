@@ -139,6 +139,7 @@ void EngineCore::Accept(SampleTask* task) {
   if (!task->error.empty()) {
     event = EventOf(*choice);
     event.error = task->error;
+    event.impossible = task->impossible;
     return End(choice, EndReason::kError, std::move(event));
   }
   const int32_t token = task->sampled.token;

@@ -103,6 +103,7 @@ struct RequestEvent {
   std::optional<EndReason> end;
   StopReason stop_reason;
   std::string error;                 // with EndReason::kError: one line for the client
+  bool impossible = false;           // of that error: the request itself left no way to go on
   std::vector<std::string> garbage;  // with `end`: what is wrong with this answer, if anything
   RequestUsage usage;
   bool last = false;

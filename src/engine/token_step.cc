@@ -64,6 +64,7 @@ void RunTask(SampleTask* task) {
     task->sampled = choice.sampler.Choose(task->logits, {mask, forbidden});
   }
   if (task->sampled.token < 0) {
+    task->impossible = task->sampled.bad_logits == 0;
     task->error = task->sampled.bad_logits > 0
                       ? "the model gave no usable logits (NaN or infinite)"
                       : "no token is allowed by the constraints of this request";

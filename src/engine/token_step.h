@@ -19,6 +19,7 @@ struct SampleTask {
   std::vector<StepLogprobs> logprobs;  // one, when the request wants them
   float entropy = -1;                  // of the model's own distribution; negative: not measured
   std::string error;                   // why no token could be chosen
+  bool impossible = false;             // because the request allows none
 };
 
 // Each task's choice is touched by one thread. The results do not depend on the other tasks.

@@ -182,7 +182,8 @@ void AnswerWriter::HandleEvent(size_t prompt, RequestEvent&& event) {
     return;
   }
   if (event.end == EndReason::kError) {
-    Fail(event.error.empty() ? "The engine could not finish the answer." : event.error, 500);
+    Fail(event.error.empty() ? "The engine could not finish the answer." : event.error,
+         event.impossible ? 400 : 500);
     return;
   }
   const bool last = event.last;

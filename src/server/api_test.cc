@@ -60,6 +60,13 @@ TEST_F(ApiTest, ErrorsOfTheEngine) {
   EXPECT_EQ(error["message"], "numbers went wrong");
   const std::vector<json> frames = Frames("/v1/chat/completions", Chat(R"("stream": true)"));
   EXPECT_EQ(frames.back()["error"]["code"], 500);
+  engine_.answer = [](const Request&, const EventSink& sink) {
+    RequestEvent stuck;
+    stuck.error = "no token is allowed";
+    stuck.impossible = true;
+    sink(End(std::move(stuck), EndReason::kError));
+  };
+  EXPECT_EQ(ErrorOf(Send("/v1/chat/completions", Chat()), 400)["message"], "no token is allowed");
 }
 
 TEST_F(ApiTest, DisconnectCancels) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "server/openapi_answers.h"
 #include "server/response_json.h"
 
 namespace ingot::server {
@@ -32,9 +33,9 @@ constexpr Field kCommonFields[] = {
     {"seed", R"({"type": ["integer", "null"]})"},
     {"stop",
      R"({"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}}, {"type": "null"}]})"},
-    {"stop_token_ids", R"({"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}})"},
+    {"stop_token_ids", R"({"type": ["array", "null"], "items": {"$ref": "#/components/schemas/TokenId"}})"},
     {"allowed_token_ids",
-     R"({"type": ["array", "null"], "minItems": 1, "items": {"type": "integer", "minimum": 0}})"},
+     R"({"type": ["array", "null"], "minItems": 1, "items": {"$ref": "#/components/schemas/TokenId"}})"},
     {"bad_words", R"({"type": "array", "items": {"type": "string", "minLength": 1}})"},
     {"logit_bias", R"({"type": ["object", "null"], "additionalProperties": {"type": "number"}})"},
     {"include_stop_str_in_output", R"({"type": "boolean"})"},
@@ -89,45 +90,47 @@ constexpr Field kChatFields[] = {
 
 constexpr Field kCompletionFields[] = {
     {"prompt!",
-     R"({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "array", "items": {"type": "integer", "minimum": 0}},
-         {"type": "array", "items": {"type": "array", "items": {"type": "integer", "minimum": 0}}}]})"},
+     R"({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "array", "items": {"$ref": "#/components/schemas/TokenId"}},
+         {"type": "array", "items": {"type": "array", "items": {"$ref": "#/components/schemas/TokenId"}}}]})"},
     {"logprobs", R"({"type": ["integer", "null"], "minimum": -1})"},
     {"suffix", R"({"type": ["string", "null"]})"},
 };
 
 constexpr Field kTokenizeFields[] = {
     {"model", R"({"type": ["string", "null"]})"},
-    {"prompt", R"({"type": "string"})"},
-    {"messages", R"({"type": "array", "minItems": 1, "items": {"type": "object"}})"},
-    {"add_special_tokens", R"({"type": "boolean"})"},
+    {"add_special_tokens", R"({"type": ["boolean", "null"]})"},
     {"return_token_strs", R"({"type": ["boolean", "null"]})"},
-    {"add_generation_prompt", R"({"type": "boolean"})"},
-    {"continue_final_message", R"({"type": "boolean"})"},
+};
+constexpr Field kTokenizeText[] = {
+    {"prompt!", R"({"type": "string"})"},
+    {"messages", R"({"type": "null"})"},
 };
 
 constexpr Field kDetokenizeFields[] = {
     {"model", R"({"type": ["string", "null"]})"},
-    {"tokens!", R"({"type": "array", "items": {"type": "integer", "minimum": 0}})"},
+    {"tokens!", R"({"type": "array", "items": {"$ref": "#/components/schemas/TokenId"}})"},
 };
 
 struct Endpoint {
   const char *method, *path, *summary;
   const char* schema;  // of the body; nullptr: none
+  const char* answer;  // schema of the answer; nullptr: an empty body; "text": no JSON
 };
 
 constexpr Endpoint kEndpoints[] = {
-    {"post", "/v1/chat/completions", "Answer a conversation", "ChatCompletionRequest"},
-    {"post", "/v1/completions", "Continue a text", "CompletionRequest"},
-    {"post", "/invocations", "The endpoint that the body is for", "InvocationRequest"},
-    {"get", "/v1/models", "The served model under its names", nullptr},
-    {"post", "/tokenize", "Text or a conversation as token ids", "TokenizeRequest"},
-    {"post", "/detokenize", "Token ids as text", "DetokenizeRequest"},
-    {"get", "/health", "200 while the engine is alive, else 503", nullptr},
-    {"get", "/ping", "As /health", nullptr},
-    {"get", "/version", "Version of this program", nullptr},
-    {"get", "/load", "Generations under way", nullptr},
-    {"get", "/metrics", "Figures for Prometheus", nullptr},
-    {"get", "/tokenizer_info", "Configuration of the tokenizer", nullptr},
+    {"post", "/v1/chat/completions", "Answer a conversation", "ChatCompletionRequest", "ChatCompletion"},
+    {"post", "/v1/completions", "Continue a text", "CompletionRequest", "Completion"},
+    {"post", "/invocations", "The endpoint that the body is for", "InvocationRequest", "Invocation"},
+    {"get", "/v1/models", "The served model under its names", nullptr, "Models"},
+    {"post", "/tokenize", "Text or a conversation as token ids", "TokenizeRequest", "Tokens"},
+    {"post", "/detokenize", "Token ids as text", "DetokenizeRequest", "Text"},
+    {"get", "/health", "200 while the engine is alive, else 503", nullptr, nullptr},
+    {"get", "/ping", "As /health", nullptr, nullptr},
+    {"post", "/ping", "As /health", nullptr, nullptr},
+    {"get", "/version", "Version of this program", nullptr, "Version"},
+    {"get", "/load", "Generations under way", nullptr, "Load"},
+    {"get", "/metrics", "Figures for Prometheus", nullptr, "text"},
+    {"get", "/tokenizer_info", "Configuration of the tokenizer", nullptr, "TokenizerInfo"},
 };
 
 void Add(std::span<const Field> fields, Json* schema) {
@@ -141,50 +144,93 @@ void Add(std::span<const Field> fields, Json* schema) {
   }
 }
 
-Json Schemas() {
-  const Json object = {{"type", "object"}, {"properties", Json::object()}};
-  Json chat = object, completion = object, tokenize = object, detokenize = object;
-  Add(std::span(&kMessages, 1), &chat);
-  Add(kChatFields, &chat);
-  Add(kCommonFields, &chat);
-  Add(kTemplateFields, &chat);
-  Add(kCompletionFields, &completion);
-  Add(kCommonFields, &completion);
-  Add(kTokenizeFields, &tokenize);
-  Add(kDetokenizeFields, &detokenize);
-  const Json error = Json::parse(R"({"type": "object", "required": ["error"], "properties": {"error":
-      {"type": "object", "required": ["message", "type", "param", "code"], "properties": {"message": {"type": "string"},
-       "type": {"type": "string"}, "param": {"type": ["string", "null"]}, "code": {"type": "integer"}}}}})");
-  return {{"ChatCompletionRequest", std::move(chat)},
-          {"CompletionRequest", std::move(completion)},
-          {"InvocationRequest", {{"type", "object"}}},
-          {"TokenizeRequest", std::move(tokenize)},
-          {"DetokenizeRequest", std::move(detokenize)},
-          {"ErrorResponse", error}};
+Json ObjectOf(std::initializer_list<std::span<const Field>> parts) {
+  Json schema = {{"type", "object"}, {"properties", Json::object()}};
+  for (const std::span<const Field> fields : parts) Add(fields, &schema);
+  return schema;
+}
+
+Json Reference(const std::string& name) {
+  return {{"$ref", "#/components/schemas/" + name}};
+}
+
+Json Schemas(int64_t vocab) {
+  Json schemas = AnswerSchemas();
+  const std::span messages(&kMessages, 1);
+  schemas["TokenId"] = {{"type", "integer"}, {"minimum", 0}};
+  if (vocab > 0) schemas["TokenId"]["maximum"] = vocab - 1;
+  schemas["ChatCompletionRequest"] =
+      ObjectOf({messages, kChatFields, kCommonFields, kTemplateFields});
+  schemas["CompletionRequest"] = ObjectOf({kCompletionFields, kCommonFields});
+  schemas["InvocationRequest"] = {
+      {"anyOf", {Reference("ChatCompletionRequest"), Reference("CompletionRequest")}}};
+  schemas["Invocation"] = {{"anyOf", {Reference("ChatCompletion"), Reference("Completion")}}};
+  schemas["TokenizeRequest"] = {
+      {"anyOf",
+       {ObjectOf({kTokenizeText, kTokenizeFields}),
+        ObjectOf({messages, kTokenizeFields, kTemplateFields})}}};
+  schemas["DetokenizeRequest"] = ObjectOf({kDetokenizeFields});
+  return schemas;
+}
+
+Json Described(const char* text, const char* media_type, Json schema) {
+  return {{"description", text}, {"content", {{media_type, {{"schema", std::move(schema)}}}}}};
+}
+
+// One event of a stream: a piece of the answer, an error, or the end.
+Json EventOf(const std::string& answer) {
+  Json pieces = Json::array({Reference("ErrorResponse")});
+  for (const char* kind : {"ChatCompletion", "Completion"}) {
+    if (answer == kind || answer == "Invocation") {
+      pieces.push_back(Reference(std::string(kind) + "Chunk"));
+    }
+  }
+  const Json json = {{"type", "string"},
+                     {"contentMediaType", "application/json"},
+                     {"contentSchema", {{"anyOf", std::move(pieces)}}}};
+  return {{"type", "object"},
+          {"required", {"data"}},
+          {"properties", {{"data", {{"anyOf", Json::array({Reference("Done"), json})}}}}}};
+}
+
+Json SuccessOf(const Endpoint& endpoint) {
+  if (endpoint.answer == nullptr) return {{"description", "Success"}};
+  const std::string_view answer = endpoint.answer;
+  if (answer == "text") return Described("Success", "text/plain", {{"type", "string"}});
+  Json success = Described("Success", "application/json", Reference(std::string(answer)));
+  if (answer == "ChatCompletion" || answer == "Completion" || answer == "Invocation") {
+    success["content"]["text/event-stream"] = {{"schema", EventOf(std::string(answer))}};
+  }
+  return success;
 }
 
 Json Operation(const Endpoint& endpoint) {
-  const auto reference = [](const char* name) {
-    return Json{{"$ref", std::string("#/components/schemas/") + name}};
-  };
-  const auto json_content = [](Json schema) {
-    return Json{{"application/json", {{"schema", std::move(schema)}}}};
-  };
   Json operation = {{"summary", endpoint.summary}};
-  Json responses = {{"200", {{"description", "Success"}}}};
+  Json responses = {{"200", SuccessOf(endpoint)}};
+  if (std::string_view(endpoint.path).starts_with("/v1")) {
+    responses["401"] =
+        Described("A key is needed", "application/json", Reference("Unauthorized"));
+  }
+  if (std::string_view(endpoint.summary).find("/health") != std::string_view::npos ||
+      std::string_view(endpoint.path) == "/health") {
+    responses["503"] = {{"description", "The engine is dead"}};
+  }
   if (endpoint.schema != nullptr) {
-    operation["requestBody"] = {{"required", true},
-                                {"content", json_content(reference(endpoint.schema))}};
-    const std::pair<const char*, const char*> errors[] = {
+    operation["requestBody"] = {
+        {"required", true},
+        {"content", {{"application/json", {{"schema", Reference(endpoint.schema)}}}}}};
+    constexpr std::pair<const char*, const char*> kErrors[] = {
         {"400", "The request cannot be served as it stands"},
         {"404", "Unknown model"},
+        {"408", "The body did not come in time"},
         {"413", "The body is too large"},
+        {"415", "The body is encoded"},
         {"429", "The queue is full"},
+        {"500", "The engine has failed"},
         {"501", "Not supported"},
         {"503", "Shutting down, or a resource is missing"}};
-    for (const auto& [code, text] : errors) {
-      responses[code] = {{"description", text},
-                         {"content", json_content(reference("ErrorResponse"))}};
+    for (const auto& [code, text] : kErrors) {
+      responses[code] = Described(text, "application/json", Reference("ErrorResponse"));
     }
   }
   operation["responses"] = std::move(responses);
@@ -197,16 +243,16 @@ bool Served(const Endpoint& endpoint, bool tokenizer_info) {
 
 }  // namespace
 
-std::string OpenApiJson(const std::string& version, bool tokenizer_info) {
+std::string OpenApiJson(const OpenApiFacts& facts) {
   Json paths = Json::object();
   for (const Endpoint& endpoint : kEndpoints) {
-    if (Served(endpoint, tokenizer_info)) paths[endpoint.path][endpoint.method] = Operation(endpoint);
+    if (Served(endpoint, facts.tokenizer_info)) paths[endpoint.path][endpoint.method] = Operation(endpoint);
   }
   const Json document = {
       {"openapi", "3.1.0"},
-      {"info", {{"title", "ingot, OpenAI-compatible server"}, {"version", version}}},
+      {"info", {{"title", "ingot, OpenAI-compatible server"}, {"version", facts.version}}},
       {"paths", std::move(paths)},
-      {"components", {{"schemas", Schemas()}}}};
+      {"components", {{"schemas", Schemas(facts.vocab)}}}};
   return Dump(document);
 }
 
@@ -239,22 +285,22 @@ std::string TypesOf(const Json& schema) {
 
 }  // namespace
 
-std::string DocsPage(const std::string& version, bool tokenizer_info) {
+std::string DocsPage(const OpenApiFacts& facts) {
   std::string page =
       "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\"><title>ingot: endpoints</title><style>body{font:1rem/1.5 "
       "sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}code{font-family:monospace}"
       "td{padding:0 1.5rem 0 0;vertical-align:top}</style></head><body><h1>Endpoints</h1><p>ingot " +
-      version + ". For machines: <a href=\"openapi.json\">openapi.json</a>.</p><table>";
+      facts.version + ". For machines: <a href=\"openapi.json\">openapi.json</a>.</p><table>";
   for (const Endpoint& endpoint : kEndpoints) {
-    if (!Served(endpoint, tokenizer_info)) continue;
-    page += std::string("<tr><td><code>") + (endpoint.schema != nullptr ? "POST " : "GET ") +
+    if (!Served(endpoint, facts.tokenizer_info)) continue;
+    page += std::string("<tr><td><code>") + (endpoint.method == std::string_view("post") ? "POST " : "GET ") +
             endpoint.path + "</code></td><td>" + endpoint.summary + "</td></tr>";
   }
   page += "</table>";
-  const Json schemas = Schemas();
+  const Json schemas = Schemas(facts.vocab);
   for (const auto& [name, schema] : schemas.items()) {
-    if (!schema.contains("properties") || schema["properties"].empty()) continue;
+    if (!name.ends_with("Request") || !schema.contains("properties")) continue;
     page += "<h2>" + name + "</h2><table>";
     for (const auto& [field, value] : schema["properties"].items()) {
       page += "<tr><td><code>" + field + "</code></td><td>" + TypesOf(value) + "</td></tr>";

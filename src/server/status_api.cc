@@ -144,13 +144,14 @@ void RegisterDeveloperRoutes(const ModelLanes& lanes, Routes* routes) {
 }
 
 void RegisterDescriptions(const ModelLane& lane, Routes* routes) {
-  const std::string version = lane.model().version;
-  const bool tokenizer_info = lane.options().tokenizer_info;
+  const OpenApiFacts facts{.version = lane.model().version,
+                           .tokenizer_info = lane.options().tokenizer_info,
+                           .vocab = lane.limits().vocab};
   routes->Quick("GET", "/openapi.json", [=]() -> HttpResponse {
-    return {.content_type = "application/json", .body = OpenApiJson(version, tokenizer_info)};
+    return {.content_type = "application/json", .body = OpenApiJson(facts)};
   });
   routes->Quick("GET", "/docs", [=]() -> HttpResponse {
-    return {.content_type = "text/html; charset=utf-8", .body = DocsPage(version, tokenizer_info)};
+    return {.content_type = "text/html; charset=utf-8", .body = DocsPage(facts)};
   });
 }
 

@@ -4,94 +4,14 @@
 // holds what it held before.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <memory>
-#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "served_process.h"
+#include "serve_attack.h"
 
 namespace ingot::server {
 namespace {
-
-using namespace std::chrono_literals;
-
-const std::filesystem::path kModel =
-    std::filesystem::path(INGOT_TEST_DATA) / "models" / "tiny-qwen3-vl";
-
-std::string Chat(const std::string& more, const std::string& content = "\"Hi\"") {
-  return Post("/v1/chat/completions",
-              R"({"model":"tiny","max_tokens":3,"messages":[{"role":"user","content":)" + content +
-                  "}]" + (more.empty() ? "" : "," + more) + "}");
-}
-std::string Completion(const std::string& fields) {
-  return Post("/v1/completions", R"({"model":"tiny",)" + fields + "}");
-}
-std::string Picture(const std::string& url) {
-  return R"([{"type":"image_url","image_url":{"url":")" + url +
-         R"("}},{"type":"text","text":"?"}])";
-}
-std::string Repeat(std::string_view text, int n) {
-  std::string all;
-  for (int i = 0; i < n; ++i) all += text;
-  return all;
-}
-
-class ServeAttack : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    served_ = std::make_unique<ServedProcess>(
-        INGOT_PROGRAM,
-        std::vector<std::string>{kModel, "--served-model-name", "tiny", "--max-model-len", "1024",
-                                 "--kv-cache-memory-bytes", "64MiB", "--disable-log-stats"},
-        std::filesystem::temp_directory_path() / "ingot_serve_attack_test");
-  }
-  static void TearDownTestSuite() {
-    if (served_->port() != 0) {
-      EXPECT_EQ(served_->Stop(SIGTERM), 0);
-    }
-    served_.reset();
-  }
-  void SetUp() override {
-    ASSERT_NE(served_->port(), 0) << served_->log();
-    ASSERT_EQ(StatusOf(served_->Ask(Chat(""))), 200);
-    ASSERT_TRUE(served_->Idle());
-    files_ = OpenFiles(served_->pid());
-  }
-  void TearDown() override {
-    ASSERT_TRUE(served_->alive()) << served_->log();
-    const std::string answer = served_->Ask(Chat(""));
-    EXPECT_EQ(StatusOf(answer), 200) << "the next normal request: " << answer;
-    EXPECT_TRUE(served_->Idle());
-    // Keep-alive connections of this test may still be closing.
-    EXPECT_TRUE(Eventually([&] { return OpenFiles(served_->pid()) <= files_ + 2; }));
-  }
-  // A clean 4xx that says nothing of the inside.
-  void Refused(const std::string& request) {
-    const std::string answer = served_->Ask(request);
-    const int status = StatusOf(answer);
-    EXPECT_TRUE(status >= 400 && status < 500)
-        << status << " for " << BodyOf(request).substr(0, 200) << "\n"
-        << answer.substr(0, 400);
-    for (const char* inside : {"0x", "/root", "/home", "std::", "nlohmann", "tests/data"}) {
-      EXPECT_EQ(BodyOf(answer).find(inside), std::string::npos) << BodyOf(answer).substr(0, 400);
-    }
-  }
-  // Odd, and answered or refused: never a 5xx or a dead server.
-  void Survived(const std::string& request) {
-    const std::string answer = served_->Ask(request);
-    const int status = StatusOf(answer);
-    EXPECT_TRUE(status >= 200 && status < 500)
-        << status << " for " << BodyOf(request).substr(0, 200) << "\n"
-        << answer.substr(0, 400);
-  }
-  static std::unique_ptr<ServedProcess> served_;
-  int files_ = 0;
-};
-std::unique_ptr<ServedProcess> ServeAttack::served_;
 
 TEST_F(ServeAttack, BodiesThatAreNoRequests) {
   for (const std::string& body :
@@ -221,6 +141,12 @@ TEST_F(ServeAttack, TemplatesAndTheirVariables) {
   }
 }
 
+std::string Escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) out += c == '"' ? std::string("\\\"") : std::string(1, c);
+  return out;
+}
+
 TEST_F(ServeAttack, GrammarsThatExplode) {
   const auto schema = [](const std::string& text) {
     return "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"a\","
@@ -241,9 +167,7 @@ TEST_F(ServeAttack, GrammarsThatExplode) {
   for (const std::string& text :
        {Repeat("(", 60'000) + "a" + Repeat(")", 60'000), std::string("root ::= root"),
         std::string("root ::= \"\"* root | root"), std::string("root ::= (((\"a\"*)*)*)*")}) {
-    Survived(Chat("\"structured_outputs\":{\"grammar\":\"" +
-                  (text.find('"') == std::string::npos ? text : std::string("root ::= root")) +
-                  "\"}"));
+    Survived(Chat("\"structured_outputs\":{\"grammar\":\"" + Escaped(text) + "\"}"));
   }
   Refused(Chat("\"structured_outputs\":{\"regex\":\"(\"}"));
   Refused(Chat("\"structured_outputs\":{\"regex\":\"a\",\"choice\":[\"a\"]}"));
@@ -318,34 +242,48 @@ TEST_F(ServeAttack, PicturesThatAreBombsOrNone) {
   Survived(Chat("", R"([{"type":"text","text":"a"},{"type":"text","text":"b"}])"));
 }
 
-TEST_F(ServeAttack, ClientsThatLeave) {
-  const std::string stream =
-      R"("max_tokens":800,"ignore_eos":true,"stream":true,"prompt":"Once upon a time")";
-  const int64_t before = ResidentKilobytes(served_->pid());
-  for (int i = 0; i < 60; ++i) {
-    RawClient client(served_->port());
-    client.Send(Completion(stream));
-    if (i % 3 == 0) client.Receive("data: ");
-    if (i % 2 == 0) client.Reset();
-  }
-  EXPECT_TRUE(served_->Idle());
-  for (int i = 0; i < 200; ++i) {
-    RawClient client(served_->port());
-    client.Send(Post("/v1/chat/completions", "{\"model\":\"tiny\",").substr(0, 140));
-    client.Reset();
-  }
-  EXPECT_TRUE(served_->Idle());
-  EXPECT_LT(ResidentKilobytes(served_->pid()), before + 64 * 1024);
+TEST_F(ServeAttack, ToolsThatCannotBe) {
+  const auto tool = [](const std::string& parameters) {
+    return R"("tool_choice":"required","tools":[{"type":"function","function":{"name":"f",)"
+           R"("parameters":)" + parameters + "}}]";
+  };
+  Refused(Chat(tool("[]")));
+  Refused(Chat(tool("5")));
+  Refused(Chat(tool(R"({"type":"object","properties":{"a":{"type":"nonsense"}}})")));
+  Refused(Chat(tool(R"({"type":"object","properties":{"a":{"type":"string","pattern":"("}}})")));
+  Refused(Chat(tool(R"({"type":"object","properties":{"a":{"$ref":"#/$defs/none"}}})")));
+  Refused(Chat(R"("tools":[5])"));
+  Refused(Chat(R"("tools":[{"type":"function"}])"));
+  Refused(Chat(R"("tools":[{"type":"function","function":{"name":5}}])"));
+  Survived(Chat(tool(R"({"type":"object","properties":{"a":{"$ref":"#/$defs/a"}},)"
+                     R"("$defs":{"a":{"$ref":"#/$defs/a"}}})")));
+  Survived(Chat(tool(Repeat(R"({"type":"object","properties":{"a":)", 40) + "{}" + Repeat("}}", 40))));
 }
 
-TEST_F(ServeAttack, MoreThanFits) {
-  std::vector<RawClient> clients;
-  for (int i = 0; i < 40; ++i) {
-    clients.emplace_back(served_->port());
-    clients.back().Send(Completion("\"max_tokens\":64,\"ignore_eos\":true,\"prompt\":\"" +
-                                   Repeat("word ", 20 + i) + "\""));
+TEST_F(ServeAttack, VideosThatCannotBe) {
+  const auto video = [](const std::string& fields) {
+    return R"([{"type":"video",)" + fields + "}]";
+  };
+  const std::string frame = R"("video":["data:image/png;base64,AAAA"])";
+  for (const char* fps : {"0", "-1", "1e400", "1e9", "\"x\"", "[]"}) {
+    Refused(Chat("", video(frame + R"(,"fps":)" + fps)));
   }
-  for (RawClient& client : clients) EXPECT_EQ(StatusOf(client.ReceiveResponse(180s)), 200);
+  Refused(Chat("", video(frame)));  // no picture
+  Refused(Chat("", video(R"("video":[])")));
+  Refused(Chat("", video(R"("video":5)")));
+  Refused(Chat("", video("\"video\":[" + Repeat("\"\",", 1000) + "\"\"]")));
+  Refused(Chat("", R"([{"type":"video_url","video_url":{"url":"data:video/mp4;base64,AAAA"}}])"));
+  Refused(Chat("", R"([{"type":"video_url","video_url":{"url":"file:///dev/zero"}}])"));
+}
+
+TEST_F(ServeAttack, LargeStringsAndRepeatedKeys) {
+  Refused(Chat("", "\"" + std::string(60 << 20, 'a') + "\""));  // within the limit of the body
+  Refused(Chat("\"user\":\"" + std::string(70 << 20, 'a') + "\""));
+  Survived(Chat("\"max_tokens\":2,\"max_tokens\":1000000000"));
+  Survived(Chat("\"model\":\"other\",\"model\":\"tiny\""));
+  Refused(Chat("\"seed\":18446744073709551616"));
+  Refused(Chat("\"seed\":9223372036854775808"));
+  Survived(Chat("\"seed\":-9223372036854775808"));
 }
 
 }  // namespace

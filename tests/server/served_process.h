@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,21 +24,22 @@ namespace ingot::server {
 
 class ServedProcess {
  public:
-  // `args` behind "serve". The logs go to files in `dir`.
+  // `args` behind "serve". The logs go to files in `dir`. `max_files`: how many it may have open.
   ServedProcess(const std::string& program, std::vector<std::string> args,
-                const std::filesystem::path& dir)
-      : log_(dir / "serve.err") {
+                const std::filesystem::path& dir, int max_files = 0)
+      : log_(dir / "serve.err"), out_(dir / "serve.out") {
     std::filesystem::create_directories(dir);
     std::filesystem::remove(log_);  // an earlier server's, which names its port
     args.insert(args.begin(), {program, "serve", "--host", "127.0.0.1", "--port", "0"});
     std::vector<char*> argv;
     for (std::string& arg : args) argv.push_back(arg.data());
     argv.push_back(nullptr);
-    const std::string err = log_, out = dir / "serve.out";
     pid_ = ::fork();
     if (pid_ == 0) {
-      ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), 2);
-      ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), 1);
+      ::dup2(::open(log_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), 2);
+      ::dup2(::open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), 1);
+      const rlimit files{static_cast<rlim_t>(max_files), static_cast<rlim_t>(max_files)};
+      if (max_files > 0) ::setrlimit(RLIMIT_NOFILE, &files);
       ::execv(program.c_str(), argv.data());
       ::_exit(127);
     }
@@ -52,12 +54,8 @@ class ServedProcess {
   int port() const { return port_; }  // 0: it did not start
   std::string pid() const { return std::to_string(pid_); }
   bool alive() const { return pid_ > 0 && ::waitpid(pid_, nullptr, WNOHANG) == 0; }
-  std::string log() const {
-    std::ifstream file(log_);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-  }
+  std::string log() const { return TextOf(log_); }
+  std::string access_log() const { return TextOf(out_); }
   // The exit code, or 128 plus the signal.
   int Stop(int signal) {
     ::kill(pid_, signal);
@@ -97,6 +95,12 @@ class ServedProcess {
   }
 
  private:
+  static std::string TextOf(const std::string& path) {
+    std::ifstream file(path);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+  }
   bool FindPort() {
     const std::string text = log();
     if (text.find("ready after") == std::string::npos) return false;
@@ -105,7 +109,7 @@ class ServedProcess {
     port_ = std::atoi(text.c_str() + at + 17);
     return port_ > 0;
   }
-  const std::string log_;
+  const std::string log_, out_;
   pid_t pid_ = -1;
   int port_ = 0;
 };

@@ -70,6 +70,27 @@ class TinyServer {
   std::thread thread_;
 };
 
+// Takes connections and says nothing.
+class SilentServer {
+ public:
+  SilentServer() {
+    fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(fd_, 8), 0);
+    getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+  }
+  ~SilentServer() { close(fd_); }
+  std::string Url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/x.png"; }
+
+ private:
+  int fd_ = -1, port_ = 0;
+};
+
 std::string Ok(const std::string& body) {
   return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) +
          "\r\nConnection: close\r\n\r\n" + body;
@@ -164,6 +185,19 @@ TEST(Media, SizeTimeAndStatusAreBounded) {
   EXPECT_THAT(Fetch(options, endless.Url()), HasSubstr("400: "));
   const TinyServer missing("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
   EXPECT_THAT(Fetch(options, missing.Url()), HasSubstr("status 404"));
+  const TinyServer broken("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_THAT(Fetch(options, broken.Url()), HasSubstr("status 500"));
+  const TinyServer less("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc");
+  EXPECT_THAT(Fetch(options, less.Url()), HasSubstr("could not be fetched"));
+  const TinyServer nothing("");
+  EXPECT_THAT(Fetch(options, nothing.Url()), HasSubstr("could not be fetched"));
+  const SilentServer silent;
+  EXPECT_THAT(Fetch(options, silent.Url()), HasSubstr("did not deliver in time"));
+  // Compressed answers are not inflated: what comes is what is bounded.
+  const TinyServer gzip(
+      "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n"
+      "Connection: close\r\n\r\n\x1f\x8b\x08");
+  EXPECT_EQ(Fetch(options, gzip.Url()), "\x1f\x8b\x08");
 }
 
 TEST(Media, OddUrlsAreRefused) {

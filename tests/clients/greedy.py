@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Greedy answers of the server are those of `ingot ask --temperature 0`, token for token.
 
-Usage: greedy.py INGOT DATA WORK. Float and the W8A8 formats, one request at a time and sixteen at once, prefix caching on and
+Usage: greedy.py INGOT DATA WORK. Float and every W8A8 format, one request at a time and sixteen at once, prefix caching on and
 off, too few pages for sixteen, texts, one picture, two pictures, long answers; streamed and whole. The trained model answers in few tokens; the long
 answers come from random weights, where the likeliest token hangs on the last bits of a sum. Needs Python only.
 """
@@ -14,6 +14,18 @@ from served import Checks, Paths, Served, data_url
 
 QUESTIONS = ["What is this?", "What is the background color?", "How many shapes are there?", "Describe the picture.",
              "What color is the circle?", "What number is shown?"]
+
+
+# Every format that `ingot quantize` writes, and the variants that compute differently.
+TARGETS = {
+    "ascend": ["--target", "ascend"],
+    "ascend-v0": ["--target", "ascend-v0"],
+    "golden-stick-310": ["--target", "golden-stick-310"],
+    "golden-stick-910": ["--target", "golden-stick-910"],
+    "vector scales": ["--target", "golden-stick-310", "--vector-scales"],
+    "compressed-tensors": ["--target", "compressed-tensors"],
+    "compressed-tensors static": ["--target", "compressed-tensors", "--activations", "static"],
+}
 
 
 def cases(paths):
@@ -96,10 +108,11 @@ def main():
     random_weights = paths.data / "models/mini-qwen3-vl-untied"
     models = {"tiny float": paths.tiny, "mini float": random_weights}
     for name, model in (("tiny", paths.tiny), ("mini", random_weights)):
-        for target in ("golden-stick-310", "compressed-tensors"):
-            models[f"{name} {target}"] = paths.work / name / target
-            paths.run("quantize", model, "-o", paths.work / name / target, "--target", target,
-                      "--calib", paths.data / "calib64/images", "--max-samples", 8, "--progress", "none")
+        for target, options in TARGETS.items():
+            folder = paths.work / name / target.replace(" ", "-")
+            models[f"{name} {target}"] = folder
+            paths.run("quantize", model, "-o", folder, *options, "--calib", paths.data / "calib64/images", "--max-samples", 8,
+                      "--progress", "none")
     for name, model in models.items():
         expected = [ask(paths, model, case) for case in cases(paths)]
         lengths = [len(tokens) for tokens, _, _ in expected]

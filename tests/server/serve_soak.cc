@@ -176,14 +176,17 @@ int Main(int argc, char** argv) {
   good &= Check(served.Idle(), "nothing running or waiting, all pages free");
   const int64_t end = ResidentKilobytes(served.pid());
   const double preemptions = served.Metric("vllm:num_preemptions_total");
-  std::printf("resident: %lld kB after the warm-up, %lld kB at the end; preemptions %.0f\n",
-              static_cast<long long>(warm), static_cast<long long>(end), preemptions);
+  std::printf("resident: %lld kB after the warm-up, %lld kB at the end; %.0f tokens generated, "
+              "%.0f preemptions\n",
+              static_cast<long long>(warm), static_cast<long long>(end),
+              served.Metric("vllm:generation_tokens_total"), preemptions);
   soak.Report();
   // Seconds are no warm-up: a short run may still fill the caches of malloc.
   const int64_t slack = std::max(warm / 20, minutes < 10 ? int64_t{12} << 10 : int64_t{0});
   good &= Check(end - warm <= slack, "resident memory within 5 %");
   good &= Check(Eventually([&] { return OpenFiles(served.pid()) <= files + 1; }), "file handles");
   good &= Check(preemptions > 0, "requests made room for others");
+  good &= Check(served.Metric("ingot:request_errors_total") == 0, "no request failed inside");
   good &= Check(soak.ok(), "every answer as expected");
   good &= Check(served.Stop(SIGTERM) == 0, "ends with 0 after SIGTERM");
   return good ? 0 : 1;

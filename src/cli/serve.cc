@@ -146,7 +146,7 @@ int Run(const Options& options) {
   WaitForEnd(setup, models);
 
   server::NotifyServiceManager("STOPPING=1");
-  LogNote("stopping: no new connections; running requests have {:.0f} s to finish.",
+  LogNote("stopping: no new connections; running requests have {:g} s to finish.",
           std::chrono::duration<double>(setup.drain_timeout).count());
   const bool all_done = http.Drain(setup.drain_timeout);
   if (!all_done) LogWarning("some requests did not finish in time and were ended.");

@@ -95,12 +95,16 @@ std::string DescribeInstance(const ServeInstance& model) {
       "ingot {} serves {} as \"{}\"\n"
       "model:  {} ({}), {} arithmetic{}{}\n"
       "{}\n"
-      "length: {} tokens of prompt and answer; {:.1f} such requests fit at once\n",
+      "length: {} tokens of prompt and answer; {:.1f} such requests fit at once\n"
+      "steps:  at most {} tokens and {} answers; a prompt holds up running answers for {} ms at a "
+      "time\n",
       INGOT_VERSION, model.api.model_dir.string(), model.name(), FolderFormatName(model.format),
       HumanBytes(model.model->reader().data_bytes()), PrecisionName(model.options.precision),
       emulate == Emulate::kNone ? "" : ", emulates ",
       emulate == Emulate::kNone ? "" : EmulateName(emulate), engine.memory().Describe(),
-      engine.max_model_len(), engine.memory().SequencesOf(engine.max_model_len()));
+      engine.max_model_len(), engine.memory().SequencesOf(engine.max_model_len()),
+      engine.options().max_num_batched_tokens, engine.options().max_num_seqs,
+      engine.options().max_stall_ms);
 }
 
 }  // namespace ingot::cli

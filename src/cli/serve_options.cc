@@ -198,7 +198,7 @@ std::vector<Option> ApiRows() {
       Row(kApi, "--tool-call-parser", Kind::kText, "How tool calls are written: hermes.", "",
           "NAME"),
       Row(kApi, "--reasoning-parser", Kind::kText,
-          "How reasoning is told from the answer: qwen3, deepseek_r1.", "", "NAME"),
+          "How reasoning is told from the answer: qwen3.", "", "NAME"),
       Row(kApi, "--response-role", Kind::kText, "Role of answers.", "assistant"),
       Row(kApi, "--trust-request-chat-template", Kind::kFlag,
           "Requests may bring their own template."),

@@ -69,8 +69,9 @@ ServeOptions Effective(ServeOptions options, const ModelFacts& facts, const KvPo
                         pool.max_pages());
   const int64_t model = facts.max_positions > 0 ? facts.max_positions : most;
   if (options.max_model_len > model) {
-    throw UserError("max_model_len {} is more than the {} tokens of the model",
-                    options.max_model_len, model);
+    throw UserError(
+        "--max-model-len {} is more than the {} tokens of the model. Lower it, or leave it out.",
+        options.max_model_len, model);
   }
   if (options.max_model_len > most) {
     throw ResourceError(

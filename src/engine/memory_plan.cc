@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "engine/engine.h"
 #include "model/kv_pool.h"
 
@@ -40,6 +41,22 @@ int64_t FixedBytes(const MemoryFacts& facts, const ServeOptions& options) {
          options.picture_cache_bytes;
 }
 
+[[noreturn]] void ThrowTooLittle(const MemoryPlan& plan, int64_t n_tokens, int64_t needed) {
+  const auto human = [](int64_t bytes) {
+    return HumanBytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
+  };
+  throw ResourceError(
+      "not enough memory: {} of {} may be used; weights {}, workspace {}, picture cache {}{} leave "
+      "{} for keys and values, and one request of {} tokens needs {}. Raise "
+      "--gpu-memory-utilization, --kv-cache-memory-bytes or the limit of the container, lower "
+      "--max-model-len, --mm-processor-cache-gb or --max-num-batched-tokens, or use a smaller "
+      "model.",
+      human(plan.budget), human(plan.machine), human(plan.weights), human(plan.workspace),
+      human(plan.pictures),
+      plan.others > 0 ? fmt::format(", the other model {}", human(plan.others)) : "",
+      human(plan.kv), n_tokens, human(needed));
+}
+
 }  // namespace
 
 MemoryPlan PlanMemory(const MemoryFacts& facts, const ServeOptions& options) {
@@ -62,10 +79,7 @@ MemoryPlan PlanMemory(const MemoryFacts& facts, const ServeOptions& options) {
   const int64_t longest = options.max_model_len > 0 ? options.max_model_len : kShortest;
   const int64_t needed = KvPagesOf(longest) + 1;
   if (pages < needed) {
-    throw ResourceError(
-        "{}\nOne sequence of {} tokens needs {} pages. Lower max_model_len, raise the memory share "
-        "or use a smaller model",
-        plan.Describe(), longest, needed);
+    ThrowTooLittle(plan, longest, needed * facts.page_bytes);
   }
   plan.kv = pages * facts.page_bytes;
   return plan;

@@ -191,7 +191,14 @@ TEST(MemoryPlanTest, TheSumsAreRight) {
 TEST(MemoryPlanTest, GivenBytesAndTooLittle) {
   EXPECT_EQ(PlanMemory(FactsOf2B(), {.kv_bytes = 100 * 64 * 114688}).kv_pages, 100);
   EXPECT_THROW(PlanMemory(FactsOf2B(), {.kv_bytes = 2 * 64 * 114688}), ResourceError);
-  EXPECT_THROW(PlanMemory(FactsOf2B(), {.memory_utilization = 0.1}), ResourceError);
+  try {
+    PlanMemory(FactsOf2B(), {.memory_utilization = 0.1});
+    FAIL() << "3 GiB of weights in 1.6 GiB";
+  } catch (const ResourceError& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("leave 0 B for keys and values"), std::string::npos) << text;
+    EXPECT_EQ(text.find('\n'), std::string::npos) << text;
+  }
   EXPECT_THROW(PlanMemory(FactsOf2B(), {.memory_utilization = 0}), UserError);
   EXPECT_THROW(PlanMemory(FactsOf2B(), {.memory_utilization = 1.5}), UserError);
   // No more than all choices can use.

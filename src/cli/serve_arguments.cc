@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "cli/parser.h"
 #include "cli/serve_options.h"
 
 namespace ingot::cli {
@@ -85,10 +86,7 @@ std::vector<std::string> ReadConfig(const std::string& path, const std::vector<O
     if (row == nullptr || name == "--config") {
       std::vector<std::string> names;
       for (const Option& known : rows) names.push_back(known.name);
-      std::string near;
-      for (const std::string& known : names) {
-        if (known.starts_with(name) || name.starts_with(known + "-")) near = known;
-      }
+      const std::string near = NearestName(name, names);
       throw UserError("{}: line {}: unknown option {}{}. `ingot help serve` lists the options.",
                       path, entry.first.Mark().line + 1, key,
                       near.empty() ? "" : "; the nearest is " + near.substr(2));

@@ -165,6 +165,9 @@ TEST(ServeOptions, BadConfigFiles) {
 TEST(ServeOptions, ConfigErrorsNameTheLine) {
   const ConfigFile unknown("model: M\nmax-num-seq: 1\n");
   EXPECT_THAT(ErrorOf({"--config", unknown.path()}), HasSubstr("line 2"));
+  const ConfigFile slip("model: M\nport: 1\nmax_modle_len: 1\n");
+  EXPECT_THAT(ErrorOf({"--config", slip.path()}),
+              testing::AllOf(HasSubstr("line 3"), HasSubstr("the nearest is max-model-len")));
 }
 
 TEST(ServeOptions, Environment) {

@@ -7,12 +7,14 @@
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
+#include <thread>
 
 #include "base/files.h"
 #include "base/progress.h"
 #include "base/thread_pool.h"
 #include "engine/async_engine.h"
 #include "engine/engine.h"
+#include "engine/memory_plan.h"
 #include "quant/pipeline.h"
 
 namespace ingot {
@@ -93,7 +95,7 @@ std::vector<Conversation> Questions() {
 
 enum class Variant { kFloat, kQuantized, kQuantizedInt8Kv };
 
-class ServingTest : public ::testing::TestWithParam<Variant> {
+class Serving {
  protected:
   static Engine& Loaded(Variant variant) {
     static Engine plain(kModel, {.precision = Precision::kBF16, .pack = true});
@@ -118,6 +120,8 @@ class ServingTest : public ::testing::TestWithParam<Variant> {
     EXPECT_EQ(served.end == EndReason::kStop, asked.reason == FinishReason::kStop);
   }
 };
+class ServingTest : public Serving, public ::testing::TestWithParam<Variant> {};
+class TwoModelsTest : public Serving, public ::testing::Test {};
 
 TEST_P(ServingTest, GreedyAnswersAreThoseOfAskAtAnyConcurrency) {
   Engine& engine = Loaded(GetParam());
@@ -149,6 +153,34 @@ TEST_P(ServingTest, GreedyAnswersAreThoseOfAskAtAnyConcurrency) {
     EXPECT_EQ(stats.kv_pages_used, 0);
     EXPECT_EQ(stats.prefix_hits > 0, caching);
     EXPECT_GT(stats.picture_hits, 0u);
+  }
+}
+
+// Two models in one process share nothing but the pool's threads.
+TEST_F(TwoModelsTest, AnswerAtOnceAsEachAlone) {
+  Engine* engines[] = {&Loaded(Variant::kFloat), &Loaded(Variant::kQuantized)};
+  std::vector<Request> requests[2];
+  std::vector<Answer> expected[2];
+  for (size_t m = 0; m < 2; ++m) {
+    for (const Conversation& question : Questions()) {
+      const PreparedPrompt prompt = engines[m]->Prepare(question);
+      AnswerParams params;
+      params.sampling.do_sample = false;
+      params.max_tokens = 24;
+      expected[m].push_back(engines[m]->Ask(prompt, params));
+      requests[m].push_back(GreedyRequest(prompt, 24));
+    }
+  }
+  const ServeOptions options{.max_model_len = 512, .kv_bytes = 64 << 20};
+  const std::vector<MemoryPlan> plans =
+      PlanMemory({MemoryFactsOf(*engines[0]), MemoryFactsOf(*engines[1])}, options);
+  AsyncEngine first(*engines[0], options, plans[0]), second(*engines[1], options, plans[1]);
+  std::vector<Answered> answers[2];
+  std::thread other([&] { answers[1] = AskAll(&second, requests[1]); });
+  answers[0] = AskAll(&first, requests[0]);
+  other.join();
+  for (size_t m = 0; m < 2; ++m) {
+    for (size_t i = 0; i < requests[m].size(); ++i) ExpectSame(answers[m][i], expected[m][i]);
   }
 }
 

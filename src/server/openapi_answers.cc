@@ -64,6 +64,7 @@ constexpr char kChat[] = R"({
         "logprobs": {"$ref": "#/components/schemas/ChatLogprobs"},
           "finish_reason": {"$ref": "#/components/schemas/FinishReason"},
         "stop_reason": {"$ref": "#/components/schemas/StopReason"},
+        "ingot_warning": {"type": "string"},
           "token_ids": {"$ref": "#/components/schemas/TokenIds"}}}},
     "usage": {"$ref": "#/components/schemas/Usage"},
       "prompt_logprobs": {"$ref": "#/components/schemas/PromptLogprobs"},
@@ -86,6 +87,7 @@ constexpr char kChat[] = R"({
       "logprobs": {"$ref": "#/components/schemas/ChatLogprobs"},
       "finish_reason": {"anyOf": [{"type": "null"}, {"$ref": "#/components/schemas/FinishReason"}]},
       "stop_reason": {"$ref": "#/components/schemas/StopReason"},
+        "ingot_warning": {"type": "string"},
         "token_ids": {"$ref": "#/components/schemas/TokenIds"}}}},
     "usage": {"anyOf": [{"type": "null"}, {"$ref": "#/components/schemas/Usage"}]}}}
 })";
@@ -108,6 +110,7 @@ constexpr char kCompletion[] = R"({
         "logprobs": {"$ref": "#/components/schemas/CompletionLogprobs"},
           "finish_reason": {"$ref": "#/components/schemas/FinishReason"},
         "stop_reason": {"$ref": "#/components/schemas/StopReason"},
+        "ingot_warning": {"type": "string"},
           "token_ids": {"$ref": "#/components/schemas/TokenIds"},
         "prompt_logprobs": {"$ref": "#/components/schemas/PromptLogprobs"},
         "prompt_token_ids": {"$ref": "#/components/schemas/TokenIds"}}}},
@@ -122,6 +125,7 @@ constexpr char kCompletion[] = R"({
       "logprobs": {"$ref": "#/components/schemas/CompletionLogprobs"},
       "finish_reason": {"anyOf": [{"type": "null"}, {"$ref": "#/components/schemas/FinishReason"}]},
       "stop_reason": {"$ref": "#/components/schemas/StopReason"},
+        "ingot_warning": {"type": "string"},
         "token_ids": {"$ref": "#/components/schemas/TokenIds"}}}},
     "usage": {"anyOf": [{"type": "null"}, {"$ref": "#/components/schemas/Usage"}]}}}
 })";

@@ -108,6 +108,19 @@ class Bench:
         with concurrent.futures.ThreadPoolExecutor(len(streams)) as pool:
             return list(pool.map(run, streams))
 
+    def answers(self, n):
+        """Tokens per second of n streams while all of them answer: from the last first token to the first last one."""
+        samples = []
+        for _ in range(self.repeats):
+            streams = self._together([(STREAM_PROMPT, STREAM_ANSWER)] * n)
+            begin, end = max(s.token_times[0] for s in streams), min(s.token_times[-1] for s in streams)
+            if end <= begin:
+                raise Failed(f"{n} streams never answered at the same time; the server takes fewer at once")
+            # Where a server puts several tokens into an event, each event counts as that many.
+            samples.append(sum(sum(begin < t <= end for t in s.token_times) * s.completion_tokens / len(s.token_times)
+                               for s in streams) / (end - begin))
+        yield f"http answers of {n} streams", "tok/s", samples
+
     # ---- overhead ----
 
     def overhead(self, n_tokens=512):
@@ -176,7 +189,10 @@ SECTIONS = {
     "serve16": lambda b: b.at_once(16),
     "overhead": lambda b: b.overhead(),
     "requests": lambda b: b.requests(),
+    "tg1": lambda b: b.answers(1),
+    "tg8": lambda b: b.answers(8),
+    "tg16": lambda b: b.answers(16),
     "pp512": lambda b: b.prompt_speed(512),
     "pp2048": lambda b: b.prompt_speed(2048),
 }
-USUAL = [name for name in SECTIONS if not name.startswith("pp")]
+USUAL = [name for name in SECTIONS if not name.startswith(("pp", "tg"))]

@@ -33,6 +33,11 @@ std::vector<ServeInstance> FindModels(const ServeSetup& setup) {
   models[0].options = setup.model;
   models[0].format = RequireServable(setup.api.model_dir, setup.quantization, setup.load_as_float);
   SayFormat(models[0], setup.quantization != "auto");
+  if (models[0].format == FolderFormat::kFloat && setup.model.emulate != Emulate::kNone) {
+    LogWarning("--emulate {}: {} is a float folder; there is nothing to round.",
+               EmulateName(setup.model.emulate), setup.api.model_dir.string());
+    models[0].options.emulate = Emulate::kNone;
+  }
   std::vector<std::filesystem::path> dirs = {setup.api.model_dir};
   if (setup.other) {
     ServeInstance other;

@@ -104,10 +104,10 @@ fi
 Refused 7 'no such folder' serve "$TINY" --compare "$WORK/nowhere"
 Refused 2 '--compare-name' serve "$TINY" --compare "$TINY"
 [ -d half ] && Refused '2 3' . serve "$TINY" --compare half
-if [ -d w8a8 ] && Start "$MINI_UNTIED" --compare w8a8 --host 127.0.0.1 --served-model-name float --max-model-len 512; then
+if [ -d w8a8 ] && Start "$MINI_UNTIED" --compare w8a8 --host 127.0.0.1 --served-model-name float --max-model-len 512 --emulate 310p; then
   Equal "models" "$(curl -sS "$URL/v1/models" | jq -c '[.data[].id]')" '["float","w8a8"]'
   Equal "what the page compares" "$(curl -sS "$URL/ingot/info" | jq -c .compare)" '{"a":"float","b":"w8a8"}'
-  for line in 'as "float"' 'as "w8a8"' 'other model'; do
+  for line in 'as "float"' 'as "w8a8"' 'other model' 'emulate 310p.*nothing to round'; do
     if grep -q "$line" "$ERR"; then Pass; else Report "the start does not say /$line/"; fi
   done
   for model in float w8a8; do

@@ -24,6 +24,7 @@ async function load(name) {
 
 const { SseParser } = await load("sse.ts");
 const { firstDifference, splitWords } = await load("diff.ts");
+const { shortName } = await load("names.ts");
 const { kSamplingFields, parseField, samplingFields } = await load("sampling.ts");
 
 const encoder = new TextEncoder();
@@ -92,4 +93,13 @@ test("sampling fields: empty is the model's default, values out of range are not
   assert.equal(parseField(temperature, "2.1"), undefined);
   assert.equal(parseField(temperature, "NaN"), undefined);
   assert.equal(parseField(temperature, " "), null);
+});
+
+test("names of models are shortened where that tells them apart", () => {
+  const all = ["/models/Qwen3-VL-8B/", "/models/Qwen3-VL-8B-W8A8", "plain", "a/same", "b/same"];
+  assert.deepEqual(
+    all.map((name) => shortName(name, all)),
+    ["Qwen3-VL-8B", "Qwen3-VL-8B-W8A8", "plain", "a/same", "b/same"],
+  );
+  assert.equal(shortName("/", ["/"]), "/");
 });

@@ -9,6 +9,7 @@ import { useText, type Translate } from "./i18n";
 import { Icon } from "./icons";
 import { renderBlocks, splitThinking, type SafeHtml } from "./markdown";
 import { markText, unmark, visibleText } from "./mark";
+import { shortName } from "./names";
 import type { Picture, Problem, Reply, Turn } from "./types";
 import { CopyButton, GrowingArea, IconButton, Thumbnails } from "./widgets";
 
@@ -369,6 +370,7 @@ export function TurnView(props: TurnProps) {
   const bodies = useRef<(HTMLElement | null)[]>([]);
   const replies = turn.attempts[turn.shown] ?? [];
   const two = replies.length === 2;
+  const names = replies.map((reply) => reply.model);
   const running = replies.some(isRunning);
   useLayoutEffect(() => {
     if (two) markParting(bodies.current, running);
@@ -385,8 +387,8 @@ export function TurnView(props: TurnProps) {
       <div class="lanes">
         {replies.map((reply, lane) => (
           <section key={lane} class={`answer ${two ? (lane === 0 ? "a" : "b") : ""}`}>
-            <h2 class={two ? "lane-name" : "sr-only"}>
-              {two && <b>{lane === 0 ? "A" : "B"}</b>} {reply.model}
+            <h2 class={two ? "lane-name" : "sr-only"} title={reply.model}>
+              {two && <b>{lane === 0 ? "A" : "B"}</b>} {shortName(reply.model, names)}
             </h2>
             <Answer
               reply={reply}

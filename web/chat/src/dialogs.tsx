@@ -165,6 +165,7 @@ export function KeyDialog({
 
 // Names of /ingot/info; what is not here is shown as the server writes it.
 const kFactNames: Record<string, TextKey> = {
+  name: "model",
   version: "factVersion",
   format: "factFormat",
   quantization: "factQuantization",

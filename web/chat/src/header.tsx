@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useText } from "./i18n";
 import { Logo } from "./icons";
+import { shortName } from "./names";
 import type { ServerInfo } from "./types";
 import { IconButton } from "./widgets";
 
@@ -28,10 +29,10 @@ export function Header({
         {info?.compare && (
           <span class="compared">
             <span class="model-name" title={info.compare.a}>
-              <b class="lane-a">A</b> {info.compare.a}
+              <b class="lane-a">A</b> {shortName(info.compare.a, info.models)}
             </span>
             <span class="model-name" title={info.compare.b}>
-              <b class="lane-b">B</b> {info.compare.b}
+              <b class="lane-b">B</b> {shortName(info.compare.b, info.models)}
             </span>
           </span>
         )}
@@ -50,7 +51,7 @@ export function Header({
         )}
         {!info?.compare && !choose && (
           <span class="model-name" title={model}>
-            {model || "ingot"}
+            {model ? shortName(model, info?.models ?? []) : "ingot"}
           </span>
         )}
         {!info?.compare &&

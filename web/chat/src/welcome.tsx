@@ -3,6 +3,7 @@
 import { useRef } from "preact/hooks";
 import { useText, type TextKey } from "./i18n";
 import { Icon } from "./icons";
+import { shortName } from "./names";
 import type { ServerInfo } from "./types";
 
 const kExamples: { icon: string; title: TextKey; text: TextKey; picture: boolean }[] = [
@@ -24,7 +25,10 @@ export function Welcome({
   const t = useText();
   const files = useRef<HTMLInputElement>(null);
   const chosen = useRef("");
-  const compare = info?.compare;
+  const compare = info?.compare && {
+    a: shortName(info.compare.a, info.models),
+    b: shortName(info.compare.b, info.models),
+  };
   const start = (text: string, picture: boolean) => {
     chosen.current = text;
     onExample(text, []);

@@ -35,7 +35,11 @@ struct I8Page {
   const uint32_t* elements;
   const float* scales;
 };
-using I8Pages = I8Page[kI8TilePages];
+struct I8Pages {  // of a tile
+  I8Page page[kI8TilePages];
+  size_t count;  // those that some row sees
+};
+inline constexpr size_t kI8FewRows = 8;
 
 // 2^x to 4e-6 of its value for x <= 0 (as in avx512_bf16_attention.cc), about 0 below -125. NaN
 // passes through.
@@ -87,9 +91,19 @@ void I8Query(I8Rows<P>& rows, size_t row, const float* q, float scale) {
   rows.q_bias[row] = P::kKeyBias * static_cast<int32_t>(V::HSum(sum));
 }
 
-template <typename P, int kRows, int kVectors>
+// With few rows, keys and values come from memory at the pace of reading: while one is worked on, what
+// comes next is asked for, at the same offset of the page `ahead`: a page's part is hardly longer than
+// what hardware prefetchers need to get going.
+template <int kVectors, size_t kLanes>
+[[gnu::always_inline]] inline void I8Ask(const uint32_t* ahead, size_t offset) {
+#pragma GCC unroll 8
+  for (size_t at = 0; at < kVectors * kLanes; at += 16) __builtin_prefetch(ahead + offset + at, 0, 2);
+}
+
+template <typename P, int kRows, int kVectors, bool kAsk>
 [[gnu::noinline]] void I8ScoreTile(const I8Rows<P>& rows, size_t row, const uint32_t* keys,
-                                   const float* key_scales, float* scores) {
+                                   const float* key_scales, float* scores,
+                                   const uint32_t* ahead) {
   using V = typename P::V;
   const size_t q_stride = rows.width / 2;
   const int32_t* q = rows.q + row * q_stride;
@@ -103,6 +117,7 @@ template <typename P, int kRows, int kVectors>
     }
   }
   for (size_t j = 0; j < rows.quads; ++j) {
+    if constexpr (kAsk) I8Ask<kVectors, V::kLanes>(ahead, j * kAttentionPage);
     typename P::Bytes k[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v)
@@ -133,9 +148,9 @@ template <typename P, int kRows, int kVectors>
 }
 
 // sums[row..][at..] = sums * shrink + weights * values for `quads` quads of keys.
-template <typename P, int kRows, int kVectors>
+template <typename P, int kRows, int kVectors, bool kAsk>
 [[gnu::noinline]] void I8ValueTile(const I8Rows<P>& rows, size_t row, const I8Pages& pages,
-                                   size_t quads, size_t at, bool first) {
+                                   size_t quads, size_t at, bool first, const I8Pages& ahead) {
   using V = typename P::V;
   constexpr size_t kPageQuads = kAttentionPage / 4;
   const auto* weights = reinterpret_cast<const int32_t*>(rows.scores + row * kI8ScoreStride);
@@ -149,9 +164,11 @@ template <typename P, int kRows, int kVectors>
     }
   }
   for (size_t begin = 0; begin < quads; begin += kPageQuads) {
-    const uint32_t* values = pages[begin / kPageQuads].elements + at;
+    const uint32_t* values = pages.page[begin / kPageQuads].elements + at;
     const size_t count = quads - begin < kPageQuads ? quads - begin : kPageQuads;
+    const uint32_t* next = ahead.page[begin / kPageQuads].elements + at;
     for (size_t j = 0; j < count; ++j) {
+      if constexpr (kAsk) I8Ask<kVectors, V::kLanes>(next, j * rows.width);
       typename P::Bytes value[kVectors];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v)
@@ -209,10 +226,17 @@ size_t I8MostVisible(const I8Rows<P>& rows, size_t begin, size_t end) {
   return most;
 }
 
+// body.operator()<whether>().
+template <typename Body>
+[[gnu::always_inline]] inline void I8Whether(bool yes, Body body) {
+  if (yes) return body.template operator()<true>();
+  body.template operator()<false>();
+}
+
 template <typename P>
-void I8ScoreTiles(const I8Rows<P>& rows, const I8Pages& pages, size_t n_pages) {
+void I8ScoreTiles(const I8Rows<P>& rows, const I8Pages& pages, const I8Pages& values) {
   constexpr size_t kLanes = P::V::kLanes, kWide = P::kKeyVectors * kLanes;
-  for (size_t page = 0; page < n_pages; ++page) {
+  for (size_t page = 0; page < pages.count; ++page) {
     const size_t key = page * kAttentionPage;
     I8RowTiles<P::kRows>(rows.count, [&]<int kRows>(size_t row) {
       const size_t most = I8MostVisible(rows, row, row + kRows);
@@ -221,9 +245,12 @@ void I8ScoreTiles(const I8Rows<P>& rows, const I8Pages& pages, size_t n_pages) {
       for (size_t at = 0; at < count; at += kWide) {
         const size_t left = (count - at + kLanes - 1) / kLanes;
         float* scores = rows.scores + row * kI8ScoreStride + key + at;
-        const I8Page& part = pages[page];
+        const I8Page& part = pages.page[page];
         I8WithCount<P::kKeyVectors>(left, [&]<int kVectors>() {
-          I8ScoreTile<P, kRows, kVectors>(rows, row, part.elements + at, part.scales + at, scores);
+          I8Whether(row == 0 && rows.count <= kI8FewRows, [&]<bool kAsk>() {
+            I8ScoreTile<P, kRows, kVectors, kAsk>(rows, row, part.elements + at, part.scales + at,
+                                                  scores, values.page[page].elements + at);
+          });
         });
       }
     });
@@ -256,7 +283,7 @@ float I8Weigh(I8Rows<P>& rows, size_t row, const I8Pages& values, bool first) {
   auto sum = first ? V::Zero() : V::Mul(rows.weight[row], V::Set1(rows.shrink[row]));
   auto heaviest = V::Zero(), poison = V::Zero();
   ForVectors<V>(count, [&](size_t i, size_t part) {
-    const float* scale = values[i / kAttentionPage].scales + i % kAttentionPage;
+    const float* scale = values.page[i / kAttentionPage].scales + i % kAttentionPage;
     const auto e = Exp2<V>(V::Sub(V::Load(scores + i), largest));
     const auto weight = V::Select(part, V::Mul(e, V::Load(scale)), V::Zero());
     sum = V::Add(sum, V::Select(part, e, V::Zero()));
@@ -284,7 +311,8 @@ void I8RoundWeights(I8Rows<P>& rows, size_t row, float heaviest, size_t padded) 
 }
 
 template <typename P>
-void I8ValueTiles(const I8Rows<P>& rows, const I8Pages& values, bool first) {
+void I8ValueTiles(const I8Rows<P>& rows, const I8Pages& values, bool first,
+                  const I8Pages& next_keys) {
   constexpr size_t kLanes = P::V::kLanes, kWide = P::kValueVectors * kLanes;
   for (size_t at = 0; at < rows.width; at += kWide) {
     const size_t left = (rows.width - at) / kLanes;
@@ -292,22 +320,25 @@ void I8ValueTiles(const I8Rows<P>& rows, const I8Pages& values, bool first) {
       const size_t quads = (I8MostVisible(rows, row, row + kRows) + 3) / 4;
       if (quads == 0) return;
       I8WithCount<P::kValueVectors>(left, [&]<int kVectors>() {
-        I8ValueTile<P, kRows, kVectors>(rows, row, values, quads, at, first);
+        I8Whether(row == 0 && rows.count <= kI8FewRows, [&]<bool kAsk>() {
+          I8ValueTile<P, kRows, kVectors, kAsk>(rows, row, values, quads, at, first, next_keys);
+        });
       });
     });
   }
 }
 
-// The pages of the tile that begins at `key`, as far as some row sees them; returns how many.
-inline size_t I8PagesAt(const AttentionArgs& args, size_t key, size_t most, size_t offset,
-                        size_t elements, I8Pages& pages) {
-  size_t count = 0;
-  for (; count < kI8TilePages && key + count * kAttentionPage < most; ++count) {
+// The pages of the tile that begins at `key`; where no row sees it, those of `other`.
+inline I8Pages I8PagesAt(const AttentionArgs& args, size_t key, size_t most, size_t offset,
+                         size_t elements, const I8Pages& other) {
+  I8Pages pages = other;
+  pages.count = 0;
+  for (; pages.count < kI8TilePages && key + pages.count * kAttentionPage < most; ++pages.count) {
     const auto* part = reinterpret_cast<const uint32_t*>(
-        args.pages[key / kAttentionPage + count] + offset);
-    pages[count] = {part, reinterpret_cast<const float*>(part + elements)};
+        args.pages[key / kAttentionPage + pages.count] + offset);
+    pages.page[pages.count] = {part, reinterpret_cast<const float*>(part + elements)};
   }
-  return count;
+  return pages;
 }
 
 template <typename P>
@@ -342,19 +373,22 @@ void AttentionI8(const AttentionArgs& args) {
   }
   const size_t key_elements = rows.quads * kAttentionPage,
                value_elements = kAttentionPage / 4 * rows.width;
+  I8Pages keys = I8PagesAt(args, 0, most, args.key_offset, key_elements, {});
   for (size_t key = 0; key < most; key += kAttentionTile) {
-    I8Pages keys, values;
+    const I8Pages values = I8PagesAt(args, key, most, args.value_offset, value_elements, keys);
+    const I8Pages next_keys =
+        I8PagesAt(args, key + kAttentionTile, most, args.key_offset, key_elements, values);
     for (size_t row = 0; row < rows.count; ++row) {
       const size_t n_keys = static_cast<size_t>(args.n_keys[row]),
                    left = n_keys > key ? n_keys - key : 0;
       rows.visible[row] = left < kAttentionTile ? left : kAttentionTile;
     }
-    I8ScoreTiles(rows, keys, I8PagesAt(args, key, most, args.key_offset, key_elements, keys));
-    I8PagesAt(args, key, most, args.value_offset, value_elements, values);
+    I8ScoreTiles(rows, keys, values);
     const size_t padded = (I8MostVisible(rows, 0, rows.count) + 15) / 16 * 16;
     for (size_t row = 0; row < rows.count; ++row)
       I8RoundWeights(rows, row, I8Weigh(rows, row, values, key == 0), padded);
-    I8ValueTiles(rows, values, key == 0);
+    I8ValueTiles(rows, values, key == 0, next_keys);
+    keys = next_keys;
   }
   for (size_t row = 0; row < rows.count; ++row) I8WriteRow(rows, row, args);
 }

@@ -21,10 +21,10 @@ size_t Step(KvType type) { return type == KvType::kF32 ? 1 : type == KvType::kBF
 // Codes of one row: x / scale rounded, scale = largest magnitude / 127. A row that is not finite gets
 // the scale NaN: what was computed wrong must not look like a number later.
 float QuantizeRow(const float* x, size_t n, int8_t* codes) {
-  constexpr uint32_t kInfinity = 0x7f800000u;
-  uint32_t largest = 0;  // magnitudes are ordered like their bits
+  constexpr int32_t kInfinity = 0x7f800000;
+  int32_t largest = 0;  // magnitudes are ordered like their bits
   for (size_t i = 0; i < n; ++i)
-    largest = std::max(largest, std::bit_cast<uint32_t>(x[i]) & 0x7fffffffu);
+    largest = std::max(largest, std::bit_cast<int32_t>(x[i]) & 0x7fffffff);
   const float scale = std::bit_cast<float>(largest) / 127.0f, zero = 0.0f;
   if (largest >= kInfinity || !(scale >= std::numeric_limits<float>::min())) {
     std::fill_n(codes, n, int8_t{0});

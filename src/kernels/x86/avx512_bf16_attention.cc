@@ -61,9 +61,16 @@ struct Rows {
   __m512 weight[kAttentionRows];   // sums of weights, lane by lane
 };
 
-template <int kRows, int kVectors>
-[[gnu::noinline]] void ScoreTile(const Rows& rows, size_t row, const uint32_t* keys,
-                                 float* scores) {
+// As in simd_attention_i8.h: with few rows, what comes next is asked for while a page is worked on.
+template <int kVectors>
+[[gnu::always_inline]] inline void Ask(const uint32_t* ahead, size_t offset) {
+#pragma GCC unroll 8
+  for (size_t v = 0; v < kVectors; ++v) __builtin_prefetch(ahead + offset + 16 * v, 0, 2);
+}
+
+template <int kRows, int kVectors, bool kAsk>
+[[gnu::noinline]] void ScoreTile(const Rows& rows, size_t row, const uint32_t* keys, float* scores,
+                                 const uint32_t* ahead) {
   const size_t pairs = rows.dim / 2;
   const uint32_t* q = rows.q + row * pairs;
   __m512 acc[kRows][kVectors];
@@ -73,6 +80,7 @@ template <int kRows, int kVectors>
     for (int b = 0; b < kVectors; ++b) acc[r][b] = _mm512_setzero_ps();
   }
   for (size_t j = 0; j < pairs; ++j) {
+    if constexpr (kAsk) Ask<kVectors>(ahead, j * kAttentionPage);
     __m512i k[kVectors];
 #pragma GCC unroll 8
     for (int b = 0; b < kVectors; ++b) {
@@ -97,12 +105,15 @@ template <int kRows, int kVectors>
 }
 
 // The pages of a tile, one head's part of each.
-using TilePages = const uint32_t* [kTilePages];
+struct TilePages {
+  const uint32_t* page[kTilePages];
+  size_t count;  // those that some row sees
+};
 
 // sums[row..][at..] = sums * shrink + weights * values for `pairs` pairs of keys.
-template <int kRows, int kVectors>
+template <int kRows, int kVectors, bool kAsk>
 [[gnu::noinline]] void ValueTile(const Rows& rows, size_t row, const TilePages& pages, size_t pairs,
-                                 size_t at, bool first) {
+                                 size_t at, bool first, const TilePages& ahead) {
   constexpr size_t kPagePairs = kAttentionPage / 2;
   const uint32_t* weights = reinterpret_cast<const uint32_t*>(rows.scores + row * kScoreStride);
   float* sums = rows.sums + row * rows.width + at;
@@ -119,9 +130,11 @@ template <int kRows, int kVectors>
     }
   }
   for (size_t begin = 0; begin < pairs; begin += kPagePairs) {
-    const uint32_t* values = pages[begin / kPagePairs] + at;
+    const uint32_t* values = pages.page[begin / kPagePairs] + at;
+    const uint32_t* next = ahead.page[begin / kPagePairs] + at;
     const size_t count = pairs - begin < kPagePairs ? pairs - begin : kPagePairs;
     for (size_t j = 0; j < count; ++j) {
+      if constexpr (kAsk) Ask<kVectors>(next, j * rows.width);
       __m512i value[kVectors];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
@@ -171,17 +184,27 @@ template <int kMost, typename Body>
   }
 }
 
-void ScoreTiles(const Rows& rows, const TilePages& pages, size_t n_pages) {
-  for (size_t page = 0; page < n_pages; ++page) {
-    const uint32_t* block = pages[page];
+// body.operator()<kAsk>().
+template <typename Body>
+[[gnu::always_inline]] inline void WithAsk(const Rows& rows, size_t row, Body body) {
+  if (row == 0 && rows.count <= kFewRows) return body.template operator()<true>();
+  body.template operator()<false>();
+}
+
+void ScoreTiles(const Rows& rows, const TilePages& pages, const TilePages& values) {
+  for (size_t page = 0; page < pages.count; ++page) {
+    const uint32_t* block = pages.page[page];
     const size_t key = page * kAttentionPage;
     ForRowTiles<kTileRows>(rows.count, [&]<int kRows>(size_t row) {
       const size_t most = MostVisible(rows, row, row + kRows);
       if (most <= key) return;
       float* scores = rows.scores + row * kScoreStride + key;
       const size_t vectors = most - key < kAttentionPage ? (most - key + 15) / 16 : 4;
-      WithCount<4>(vectors,
-                   [&]<int kVectors>() { ScoreTile<kRows, kVectors>(rows, row, block, scores); });
+      WithCount<4>(vectors, [&]<int kVectors>() {
+        WithAsk(rows, row, [&]<bool kAsk>() {
+          ScoreTile<kRows, kVectors, kAsk>(rows, row, block, scores, values.page[page]);
+        });
+      });
     });
   }
 }
@@ -231,11 +254,15 @@ void WeighRow(Rows& rows, size_t row, size_t padded, float scale, bool first) {
   rows.weight[row] = sum;
 }
 
-void ValueTiles(const Rows& rows, const TilePages& values, bool first) {
+void ValueTiles(const Rows& rows, const TilePages& values, bool first,
+                const TilePages& next_keys) {
   const auto run = [&]<int kMost, int kVectors>(size_t at) {
     ForRowTiles<kMost>(rows.count, [&]<int kRows>(size_t row) {
       const size_t pairs = (MostVisible(rows, row, row + kRows) + 1) / 2;
-      if (pairs > 0) ValueTile<kRows, kVectors>(rows, row, values, pairs, at, first);
+      if (pairs == 0) return;
+      WithAsk(rows, row, [&]<bool kAsk>() {
+        ValueTile<kRows, kVectors, kAsk>(rows, row, values, pairs, at, first, next_keys);
+      });
     });
   };
   if (rows.width == 80) return run.template operator()<5, 5>(0);
@@ -272,13 +299,16 @@ void WriteRow(const Rows& rows, size_t row, const AttentionArgs& args) {
   }
 }
 
-// The pages of the tile that begins at `key`, as far as some row sees them; returns how many.
-size_t PagesAt(const AttentionArgs& args, size_t key, size_t most, size_t offset, TilePages& pages) {
-  size_t count = 0;
-  for (; count < kTilePages && key + count * kAttentionPage < most; ++count) {
-    pages[count] = reinterpret_cast<const uint32_t*>(args.pages[key / kAttentionPage + count] + offset);
+// The pages of the tile that begins at `key`; where no row sees it, those of `other`.
+TilePages PagesAt(const AttentionArgs& args, size_t key, size_t most, size_t offset,
+                  const TilePages& other) {
+  TilePages pages = other;
+  pages.count = 0;
+  for (; pages.count < kTilePages && key + pages.count * kAttentionPage < most; ++pages.count) {
+    pages.page[pages.count] = reinterpret_cast<const uint32_t*>(
+        args.pages[key / kAttentionPage + pages.count] + offset);
   }
-  return count;
+  return pages;
 }
 
 void AttentionBf16(const AttentionArgs& args) {
@@ -297,18 +327,20 @@ void AttentionBf16(const AttentionArgs& args) {
     most = n_keys > most ? n_keys : most;
   }
   const float scale = args.scale * 1.44269504088896341f;  // of the power of 2
+  TilePages keys = PagesAt(args, 0, most, args.key_offset, {});
   for (size_t key = 0; key < most; key += kAttentionTile) {
-    TilePages keys, values;
+    const TilePages values = PagesAt(args, key, most, args.value_offset, keys);
+    const TilePages next_keys = PagesAt(args, key + kAttentionTile, most, args.key_offset, values);
     for (size_t row = 0; row < rows.count; ++row) {
       const size_t n_keys = static_cast<size_t>(args.n_keys[row]),
                    left = n_keys > key ? n_keys - key : 0;
       rows.visible[row] = left < kAttentionTile ? left : kAttentionTile;
     }
-    ScoreTiles(rows, keys, PagesAt(args, key, most, args.key_offset, keys));
+    ScoreTiles(rows, keys, values);
     const size_t padded = MostVisible(rows, 0, rows.count);
     for (size_t row = 0; row < rows.count; ++row) WeighRow(rows, row, padded, scale, key == 0);
-    PagesAt(args, key, most, args.value_offset, values);
-    ValueTiles(rows, values, key == 0);
+    ValueTiles(rows, values, key == 0, next_keys);
+    keys = next_keys;
   }
   for (size_t row = 0; row < rows.count; ++row) WriteRow(rows, row, args);
 }

@@ -38,6 +38,7 @@ std::vector<Case> OpsCases(const CaseOptions& options);
 // loaded model.
 struct ModelBenchOptions {
   std::filesystem::path dir;
+  KvType kv = KvType::kBF16;
   bool large = true;  // also the long ones: 2048 tokens, 1024 x 1024
 };
 struct ModelBench {

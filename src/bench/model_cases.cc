@@ -22,7 +22,7 @@ RunContext Bf16Context() { return {.precision = Precision::kBF16, .observe = {},
 
 // A folder with what its figures need; shared by all cases, loaded with the first.
 struct Folder {
-  explicit Folder(const std::filesystem::path& dir) : reader(dir) {
+  Folder(const std::filesystem::path& dir, KvType kv_type) : kv(kv_type), reader(dir) {
     model = LoadModel(reader);
     decoder.reserve(model.text.layers.size());
     for (const DecoderLayer& layer : model.text.layers) decoder.push_back(LinearsOf(layer));
@@ -35,8 +35,9 @@ struct Folder {
         ++counts[static_cast<size_t>(linear->exec)];
     }
     const auto most = std::max_element(counts, counts + 4) - counts;
-    return fmt::format("{}x{} {}", model.config.text.hidden, model.config.text.n_layers,
-                       LinearExecName(static_cast<LinearExec>(most)));
+    return fmt::format("{}x{} {}{}", model.config.text.hidden, model.config.text.n_layers,
+                       LinearExecName(static_cast<LinearExec>(most)),
+                       kv == KvType::kInt8 ? " kv=int8" : "");
   }
   Work Head() const { return LinearWork(model.text.head.head); }
 
@@ -44,7 +45,7 @@ struct Folder {
   std::vector<Work> TextSteps(int64_t n, int64_t past) const {
     std::vector<Work> steps;
     for (const DecoderLinears& linears : decoder) {
-      for (const Work& work : DecoderLayerWork(model.config.text, linears, n, past))
+      for (const Work& work : DecoderLayerWork(model.config.text, linears, n, past, kv))
         steps.push_back(work);
     }
     steps.push_back(Head());
@@ -68,6 +69,7 @@ struct Folder {
     return steps;
   }
 
+  KvType kv;
   ModelReader reader;
   QwenVlModel model;
   std::vector<DecoderLinears> decoder;
@@ -104,7 +106,7 @@ using FolderPtr = std::shared_ptr<const Folder>;
 
 Case LoadCase(const std::filesystem::path& dir, const std::string& name) {
   return {.name = fmt::format("model {} load", name), .unit = "s", .prepare = [=]() -> Job {
-            return [dir] { const Folder again(dir); };
+            return [dir] { const Folder again(dir, KvType::kBF16); };
           }};
 }
 
@@ -126,7 +128,7 @@ Case PromptCase(const FolderPtr& folder, const std::string& name, int64_t n) {
           .amount = static_cast<double>(n),
           .steps = folder->TextSteps(n, 0),
           .prepare = [=]() -> Job {
-            auto session = std::make_shared<Session>(folder->model, Bf16Context());
+            auto session = std::make_shared<Session>(folder->model, Bf16Context(), folder->kv);
             return [=] { session->Prefill({.token_ids = TextTokens(n)}, kPromptChunk); };
           }};
 }
@@ -143,7 +145,7 @@ Case TokensCase(const FolderPtr& folder, const std::string& name) {
           .amount = static_cast<double>(kDecodeTokens),
           .steps = steps,
           .prepare = [=]() -> Job {
-            auto session = std::make_shared<Session>(folder->model, Bf16Context());
+            auto session = std::make_shared<Session>(folder->model, Bf16Context(), folder->kv);
             session->Prefill({.token_ids = TextTokens(kDecodePast)}, kPromptChunk);
             return [=] {
               for (int64_t i = 0; i < kDecodeTokens; ++i)
@@ -161,7 +163,7 @@ Case FirstTokenCase(const FolderPtr& folder, const std::string& name, int64_t pi
           .unit = "s",
           .steps = steps,
           .prepare = [=]() -> Job {
-            auto session = std::make_shared<Session>(folder->model, Bf16Context());
+            auto session = std::make_shared<Session>(folder->model, Bf16Context(), folder->kv);
             return [=] { session->Prefill(input, kPromptChunk); };
           }};
 }
@@ -169,13 +171,13 @@ Case FirstTokenCase(const FolderPtr& folder, const std::string& name, int64_t pi
 // Peak memory of this process after a prompt and some tokens, beside weights and cache.
 Figure MemoryFigure(const Folder& folder, const std::string& name) {
   const TextConfig& text = folder.model.config.text;
-  Session session(folder.model, Bf16Context());
+  Session session(folder.model, Bf16Context(), folder.kv);
   session.Prefill({.token_ids = TextTokens(kPromptChunk)}, kPromptChunk);
   for (int64_t i = 0; i < kDecodeTokens; ++i) session.Step(static_cast<int32_t>(100 + i));
-  constexpr double kBytesOfKeyAndValue = 2 * 2;
-  const double cache =
-      kBytesOfKeyAndValue *
-      static_cast<double>(session.n_tokens() * text.n_layers * text.n_kv_heads * text.head_dim);
+  const double cache = static_cast<double>(text.n_layers) *
+                       AttentionWork(1, session.n_tokens(), text.n_heads, text.n_kv_heads,
+                                     text.head_dim, true, folder.kv)
+                           .bytes;
   Figure figure{.name = fmt::format("model {} peak memory", name), .unit = "GB"};
   figure.samples.Add(static_cast<double>(PeakResidentBytes()) / 1e9);
   figure.limit = (static_cast<double>(folder.reader.data_bytes()) + cache) / 1e9;
@@ -186,7 +188,7 @@ Figure MemoryFigure(const Folder& folder, const std::string& name) {
 }  // namespace
 
 ModelBench PrepareModelBench(const ModelBenchOptions& options) {
-  const auto folder = std::make_shared<const Folder>(options.dir);
+  const auto folder = std::make_shared<const Folder>(options.dir, options.kv);
   const std::string name = folder->Name();
   ModelBench bench{.cases = {LoadCase(options.dir, name), TokensCase(folder, name)},
                    .memory = MemoryFigure(*folder, name)};

@@ -221,9 +221,9 @@ VisionLinears VisionLinearsOf(const ModelConfig& config, WeightKind kind) {
 }
 
 std::vector<Work> DecoderLayerWork(const TextConfig& config, const DecoderLinears& linears,
-                                   int64_t n, int64_t past) {
+                                   int64_t n, int64_t past, KvType kv) {
   return {Rows(linears.qkv, n),
-          AttentionWork(n, past + n, config.n_heads, config.n_kv_heads, config.head_dim, true),
+          AttentionWork(n, past + n, config.n_heads, config.n_kv_heads, config.head_dim, true, kv),
           Rows(linears.o, n), Rows(linears.gate_up, n), Rows(linears.down, n)};
 }
 

@@ -55,7 +55,7 @@ VisionLinears VisionLinearsOf(const ModelConfig& config, WeightKind kind);
 
 // The steps of a layer on n tokens after `past` others, and of a block.
 std::vector<Work> DecoderLayerWork(const TextConfig& config, const DecoderLinears& linears,
-                                   int64_t n, int64_t past);
+                                   int64_t n, int64_t past, KvType kv = KvType::kBF16);
 std::vector<Work> VisionBlockWork(const VisionConfig& config, const VisionLinears& linears,
                                   const VisionLayout& layout);
 

@@ -9,6 +9,7 @@
 #include "bench/compare.h"
 #include "cli/command.h"
 #include "cli/parser.h"
+#include "model/kv_type.h"
 
 namespace ingot::cli {
 namespace {
@@ -84,7 +85,10 @@ std::vector<bench::Figure> Measure(const Options& options) {
   if (what == "model") {
     const std::vector<std::string> paths = Paths(options, 1, "one model folder");
     bench::ModelBench model =
-        bench::PrepareModelBench({.dir = paths[0], .large = !options.Flag("--short")});
+        bench::PrepareModelBench({.dir = paths[0],
+                                  .kv = ParseKvType(options.Text("--kv-cache-dtype"))
+                                            .value_or(KvType::kBF16),
+                                  .large = !options.Flag("--short")});
     std::vector<bench::Figure> figures = bench::RunCases(model.cases, run);
     figures.push_back(std::move(model.memory));
     return figures;
@@ -185,6 +189,11 @@ const Command& BenchCommand() {
               {.name = "--all",
                .kind = Kind::kFlag,
                .help = "limits: also the narrower instruction sets of this CPU."},
+              {.name = "--kv-cache-dtype",
+               .kind = Kind::kChoice,
+               .default_text = "auto",
+               .help = "model: how keys and values are kept; auto is bfloat16.",
+               .choices = {"auto", "bfloat16", "int8"}},
               {.name = "--short",
                .kind = Kind::kFlag,
                .help = "model: without the prompt of 2048 tokens and the picture of 1024 x 1024."},

@@ -51,13 +51,6 @@ std::string_view PrecisionName(Precision precision) {
   return precision == Precision::kF32 ? "f32" : "bf16";
 }
 
-std::optional<KvType> ParseKvType(std::string_view name) {
-  if (name == "auto") return std::nullopt;
-  if (name == "bfloat16") return KvType::kBF16;
-  if (name == "int8") return KvType::kInt8;
-  throw UserError("keys and values of type '{}'; expected auto, bfloat16 or int8.", name);
-}
-
 std::string_view EmulateName(Emulate emulate) {
   switch (emulate) {
     case Emulate::kNone:

@@ -34,8 +34,6 @@ struct EngineOptions {
 
 Precision ParsePrecision(std::string_view name);      // "f32", "bf16"; UserError otherwise
 std::string_view PrecisionName(Precision precision);  // "f32"
-// "auto" (none), "bfloat16", "int8"; UserError otherwise.
-std::optional<KvType> ParseKvType(std::string_view name);
 std::string_view EmulateName(Emulate emulate);        // "none", "310p", "910b"
 
 struct AnswerParams {

@@ -17,6 +17,13 @@ constexpr size_t kMostInt8HeadDim = 256;  // sums of the int8 kernels fit 32 bit
 
 }  // namespace
 
+std::optional<KvType> ParseKvType(std::string_view name) {
+  if (name == "auto") return std::nullopt;
+  if (name == "bfloat16") return KvType::kBF16;
+  if (name == "int8") return KvType::kInt8;
+  throw UserError("keys and values of type '{}'; expected auto, bfloat16 or int8.", name);
+}
+
 KvPool::KvPool(const TextConfig& config, KvType type, int64_t max_pages)
     : layout_({.n_kv_heads = static_cast<size_t>(config.n_kv_heads),
                .head_dim = static_cast<size_t>(config.head_dim),

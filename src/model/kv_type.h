@@ -2,6 +2,7 @@
 // How the keys and values of a sequence are kept.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "kernels/attention.h"
@@ -14,8 +15,7 @@ constexpr KvType KvTypeOf(Precision precision) {
   return precision == Precision::kBF16 ? KvType::kBF16 : KvType::kF32;
 }
 
-constexpr std::string_view KvTypeName(KvType type) {
-  return type == KvType::kF32 ? "float32" : type == KvType::kBF16 ? "bfloat16" : "int8";
-}
+// "auto" (none: as the precision wants it), "bfloat16", "int8"; UserError otherwise.
+std::optional<KvType> ParseKvType(std::string_view name);
 
 }  // namespace ingot

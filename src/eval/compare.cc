@@ -190,36 +190,6 @@ CompareReport Compare(const std::filesystem::path& a, const std::filesystem::pat
   return report;
 }
 
-void JudgeReport(const CompareOptions& options, int64_t n_not_finite, CompareReport* report) {
-  const CompareTotals& totals = report->totals;
-  report->findings.clear();
-  if (n_not_finite > 0) {
-    report->findings.push_back(
-        fmt::format("At {} of {} tokens the second model computes values that are no numbers. Run "
-                    "ingot check on it.",
-                    n_not_finite, totals.n_tokens));
-  }
-  if (options.min_top1_agree && totals.top1_agree && *totals.top1_agree < *options.min_top1_agree) {
-    report->findings.push_back(fmt::format(
-        "Only {} of the tokens are the same; at least {} were asked for (--min-agreement).",
-        Percent(totals.top1_agree), Percent(options.min_top1_agree)));
-  }
-  if (options.max_kl_mean && totals.kl_mean && *totals.kl_mean > *options.max_kl_mean) {
-    report->findings.push_back(
-        fmt::format("The mean KL divergence is {}; at most {} was asked for (--max-kl).",
-                    Figure(totals.kl_mean), Figure(options.max_kl_mean)));
-  }
-  if (options.max_accuracy_drop && report->a.accuracy && report->b.accuracy) {
-    const double drop = *report->a.accuracy - *report->b.accuracy;
-    if (drop > *options.max_accuracy_drop) {
-      report->findings.push_back(
-          fmt::format("The accuracy falls by {}; at most {} was asked for (--max-drop).",
-                      Percent(drop), Percent(options.max_accuracy_drop)));
-    }
-  }
-  report->ok = report->findings.empty();
-}
-
 void WriteReport(const CompareReport& report, const std::filesystem::path& dir) {
   std::filesystem::create_directories(dir);
   const std::string page = RenderReportPage(report);  // before the first file is written
@@ -257,6 +227,7 @@ std::string CompareTable(const CompareReport& report) {
   }
   out += "\n";
   for (const std::string& finding : report.findings) out += "WRONG: " + finding + "\n";
+  for (const std::string& remark : RemarksOn(report)) out += "note: " + remark + "\n";
   return out;
 }
 

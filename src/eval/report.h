@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `ingot compare` found, as plain data: report.json and, made from it alone, report.html. The
-// field names of the JSON are those of web/report/src/types.ts; docs/formats/compare-report.md
-// describes them.
+// field names of the JSON are those of web/report/src/types.ts; docs/formats/evaluation.md describes
+// them.
 #pragma once
 
 #include <cstdint>
@@ -91,7 +91,7 @@ struct CompareReport {
   int64_t max_tokens = 0, layer_samples = 0;
   std::string metric;  // what `accuracy` and `score_*` are: "VQA accuracy"
   bool ok = true;
-  std::vector<std::string> findings;
+  std::vector<std::string> findings;  // limits that are broken
   ModelFigures a, b;
   CompareTotals totals;
   std::vector<KindFigures> kinds;
@@ -105,6 +105,10 @@ struct CompareReport {
 void SummarizeSample(SampleFigures* sample);
 // Fills `totals` and `kinds` (largest first) and the models' accuracy from the samples.
 void SummarizeReport(CompareReport* report);
+
+// What a reader should know although no limit is broken: the accuracy falls, many tokens differ,
+// linears with little signal above their noise. Made from the figures alone.
+std::vector<std::string> RemarksOn(const CompareReport& report);
 
 std::string CompareReportJson(const CompareReport& report, bool pretty);
 // Errors: FormatError naming `file` and the field.

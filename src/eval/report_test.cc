@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "eval/compare.h"
@@ -157,6 +158,59 @@ TEST(ReportTest, Verdicts) {
   JudgeReport(options, 3, &report);
   EXPECT_FALSE(report.ok);
   EXPECT_EQ(report.findings.size(), 4u);
+}
+
+// 20 scored answers of which `worse` became wrong and `better` right.
+CompareReport Scored(int worse, int better) {
+  CompareReport report = MakeReport();
+  report.samples.clear();
+  for (int i = 0; i < 20; ++i) {
+    SampleFigures sample;
+    sample.text_a = i < 10 ? "yes" : "no";
+    sample.text_b = sample.text_a;
+    if (i < worse) sample.text_b = "no";
+    if (i >= 20 - better) sample.text_b = "yes";
+    sample.references = {"yes"};
+    sample.score_a = sample.text_a == "yes" ? 1.0 : 0.0;
+    sample.score_b = sample.text_b == "yes" ? 1.0 : 0.0;
+    report.samples.push_back(sample);
+  }
+  report.linears.clear();
+  SummarizeReport(&report);
+  return report;
+}
+
+TEST(ReportTest, AFallOfTheAccuracyIsSaid) {
+  EXPECT_TRUE(RemarksOn(Scored(0, 0)).empty());
+  EXPECT_TRUE(RemarksOn(Scored(2, 2)).empty());
+  EXPECT_TRUE(RemarksOn(Scored(1, 3)).empty());
+  const auto few = RemarksOn(Scored(2, 1));
+  ASSERT_EQ(few.size(), 1u);
+  EXPECT_THAT(few[0], HasSubstr("falls by 5.0 points, from 50.0 % to 45.0 %: of 20 answers 2 are "
+                                "worse and 1 better, too few to tell it from chance"));
+  const auto many = RemarksOn(Scored(8, 1));
+  ASSERT_EQ(many.size(), 1u);
+  EXPECT_THAT(many[0], HasSubstr("more than chance explains"));
+  const auto json = nlohmann::json::parse(CompareReportJson(Scored(8, 1), false));
+  EXPECT_EQ(json["verdict"]["remarks"].size(), 1u);
+}
+
+TEST(ReportTest, WeakLinearsAndManyOtherTokensAreSaid) {
+  CompareReport report = Scored(0, 0);
+  report.totals.n_tokens = 100;
+  report.totals.top1_agree = 0.9;
+  report.linears.resize(3);
+  report.linears[0].module = "fine";
+  report.linears[0].sqnr_db = {20, std::nullopt};
+  report.linears[1].module = "weak";
+  report.linears[1].sqnr_db = {20, 9};
+  report.linears[2].module = "weaker";
+  report.linears[2].sqnr_db = {7.25, 12};
+  const auto remarks = RemarksOn(report);
+  ASSERT_EQ(remarks.size(), 2u);
+  EXPECT_THAT(remarks[0], HasSubstr("10.0 % of 100 tokens"));
+  EXPECT_THAT(remarks[1], HasSubstr("2 of 3 linears have less than 10 dB"));
+  EXPECT_THAT(remarks[1], HasSubstr("weaker with 7.2"));
 }
 
 }  // namespace

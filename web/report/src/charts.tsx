@@ -79,7 +79,7 @@ export function KindChart(props: { report: Report; theme: string }) {
         formatter: (item: { data: { module: string; value: [number, number] } }) =>
           `${item.data.module}<br>${item.data.value[1].toFixed(1)} dB`,
       },
-      xAxis: categoryAxis(p, kinds, { axisLabel: { color: p.muted, interval: 0, rotate: kinds.length > 7 ? 30 : 0 } }),
+      xAxis: categoryAxis(p, kinds, { axisLabel: { color: p.muted, interval: 0, rotate: kinds.length > 4 ? 30 : 0 } }),
       yAxis: valueAxis(p, "dB", { scale: true }),
       series: (["text", "vision"] as const).map((modality) => ({
         name: `${modality} tokens`,
@@ -200,7 +200,10 @@ export function AccuracyChart(props: { report: Report; theme: string }) {
   const option = useCallback(
     (p: Palette): EChartsCoreOption => ({
       ...frame(p),
-      xAxis: valueAxis(p, "", { max: 100, axisLabel: { color: p.muted, formatter: "{value} %" } }),
+      // Names of models are long: one below the other, so that they fit on a phone.
+      legend: { ...(frame(p).legend as object), orient: "vertical", left: 8, itemGap: 6 },
+      grid: { left: 8, right: 16, top: 52, bottom: 4, containLabel: true },
+      xAxis: valueAxis(p, "", { max: 100, axisLabel: { color: p.muted, formatter: "{value} %", hideOverlap: true } }),
       yAxis: categoryAxis(p, kinds.map((k) => k.kind), { inverse: true, axisLabel: { color: p.ink, width: 150, overflow: "truncate" } }),
       tooltip: {
         ...(frame(p).tooltip as object),
@@ -223,7 +226,7 @@ export function AccuracyChart(props: { report: Report; theme: string }) {
       label="Bar chart of accuracy by kind of question for both models; the numbers follow as a table"
       theme={props.theme}
       wide
-      height={Math.max(220, 60 + 38 * kinds.length)}
+      height={Math.max(220, 76 + 38 * kinds.length)}
       option={option}
       head={["kind", "n", props.report.models.a.name, props.report.models.b.name]}
       rows={kinds.map((k) => [k.kind, k.n, percent(k.accuracy_a), percent(k.accuracy_b)])}

@@ -52,15 +52,19 @@ export function Cards({ report }: { report: Report }) {
   );
 }
 
+// Broken limits first; without any, what is worth knowing; a clean bill only when there is nothing.
 export function Verdict({ report }: { report: Report }) {
-  const { ok, findings } = report.verdict;
+  const { ok, findings, remarks } = report.verdict;
+  const lines = [...findings, ...remarks];
+  const state = !ok ? "bad" : remarks.length > 0 ? "fair" : "good";
+  const title = { bad: "Something is wrong:", fair: "No limit is broken, but look at this:", good: "Nothing wrong found." };
   return (
-    <div class={ok ? "verdict good" : "verdict bad"} role="status">
-      <strong>{ok ? "Nothing wrong found." : "Something is wrong:"}</strong>
-      {!ok && (
+    <div class={`verdict ${state}`} role="status">
+      <strong>{title[state]}</strong>
+      {lines.length > 0 && (
         <ul>
-          {findings.map((finding) => (
-            <li>{finding}</li>
+          {lines.map((line) => (
+            <li>{line}</li>
           ))}
         </ul>
       )}

@@ -97,7 +97,7 @@ export interface Report {
   command: string[];
   data: { path: string; description: string };
   settings: { max_tokens: number; layer_samples: number; metric: string };
-  verdict: { ok: boolean; findings: string[] };
+  verdict: { ok: boolean; findings: string[]; remarks: string[] };
   models: { a: ModelFigures; b: ModelFigures };
   totals: Totals;
   kinds: Kind[];

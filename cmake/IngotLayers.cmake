@@ -4,10 +4,11 @@
 
 set(INGOT_LAYER_ROOT ${CMAKE_SOURCE_DIR}/build/layers)
 
-# -Wno-restrict: g++ 12 warns falsely about std::string operator+ (gcc bug 105651).
+# -Wno-restrict: g++ 12 warns falsely about std::string operator+ (gcc bug 105651). -Wno-deprecated-declarations: clang sees
+# std::stable_sort of libstdc++ 12 use a deprecated function.
 add_library(ingot_options INTERFACE)
 target_compile_options(ingot_options INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers
-                       $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> -ffp-contract=off -fno-omit-frame-pointer)
+                       $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations> -ffp-contract=off -fno-omit-frame-pointer)
 if(INGOT_WARNINGS_AS_ERRORS)
   target_compile_options(ingot_options INTERFACE -Werror)
 endif()

@@ -6,6 +6,8 @@
 #include <mutex>
 #include <set>
 
+#include "base/printable.h"
+
 namespace ingot {
 namespace {
 
@@ -28,7 +30,7 @@ void SetLogLevel(LogLevel level) { minimum = level; }
 void LogText(LogLevel level, const std::string& text) {
   if (level < minimum.load()) return;
   std::lock_guard lock(mutex);
-  std::fprintf(stderr, "%s%s\n", Prefix(level), text.c_str());
+  std::fprintf(stderr, "%s%s\n", Prefix(level), PrintableLines(text).c_str());
 }
 
 void LogOnceText(LogLevel level, const std::string& text) {

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/printable.h"
 
 namespace ingot {
 namespace {
@@ -45,6 +46,11 @@ std::string JsonText(std::string_view text) {
   return out + "\"";
 }
 
+// Three digits; large rates whole, not as powers of ten.
+std::string Rate(double rate) {
+  return rate >= 1000 ? fmt::format("{:.0f}", rate) : fmt::format("{:.3g}", rate);
+}
+
 }  // namespace
 
 void SetProgressStyle(ProgressStyle style) { chosen_style = style; }
@@ -76,7 +82,7 @@ Progress::~Progress() {
 
 void Progress::Advance(uint64_t count, std::string_view detail) {
   done_ += count;
-  detail_ = detail;
+  detail_ = Printable(detail);
   const auto interval = style_ == ProgressStyle::kBar    ? std::chrono::milliseconds(100)
                         : style_ == ProgressStyle::kJson ? std::chrono::milliseconds(500)
                                                          : std::chrono::milliseconds(5000);
@@ -112,7 +118,7 @@ void Progress::Draw(bool final) {
   }
   const double share = static_cast<double>(done_) / static_cast<double>(total_);
   std::string tail = fmt::format("{}/{} {}", done_, total_, unit_);
-  if (known) tail += fmt::format("  {:.3g} {}/s", rate, unit_);
+  if (known) tail += fmt::format("  {} {}/s", Rate(rate), unit_);
   tail += final    ? "  " + HumanSeconds(elapsed)
           : known ? "  ETA " + HumanSeconds(left)
                   : "";

@@ -40,19 +40,24 @@ class Progress {
 class ByteProgress {
  public:
   ByteProgress(std::string stage, uint64_t total_bytes)
-      : progress_(std::move(stage), "MB", (total_bytes + kUnit - 1) / kUnit) {}
+      : progress_(std::move(stage), "MB", (total_bytes + kUnit - 1) / kUnit), total_(total_bytes) {}
   // Bytes that are finished.
   void Advance(uint64_t bytes, std::string_view detail = {}) {
-    const uint64_t before = bytes_ / kUnit;
+    const uint64_t before = Megabytes();
     bytes_ += bytes;
-    progress_.Advance(bytes_ / kUnit - before, detail);
+    progress_.Advance(Megabytes() - before, detail);
   }
-  void SkipTo(uint64_t bytes) { progress_.SkipTo((bytes_ = bytes) / kUnit); }
+  void SkipTo(uint64_t bytes) {
+    bytes_ = bytes;
+    progress_.SkipTo(Megabytes());
+  }
 
  private:
   static constexpr uint64_t kUnit = 1'000'000;
+  // Whole ones; the last, broken one counts when everything is done.
+  uint64_t Megabytes() const { return (bytes_ + (bytes_ >= total_ ? kUnit - 1 : 0)) / kUnit; }
   Progress progress_;
-  uint64_t bytes_ = 0;
+  uint64_t total_, bytes_ = 0;
 };
 
 }  // namespace ingot

@@ -35,6 +35,18 @@ TEST(ProgressTest, PlainEndsWithTheTotal) {
   SetProgressStyle(ProgressStyle::kAuto);
 }
 
+TEST(ProgressTest, BytesEndWithTheTotalToo) {
+  SetProgressStyle(ProgressStyle::kPlain);
+  testing::internal::CaptureStderr();
+  {
+    ByteProgress progress("copy", 14'600'000);
+    progress.Advance(14'000'000);
+    progress.Advance(600'000);
+  }
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::StartsWith("copy: 100 %  15/15 MB"));
+  SetProgressStyle(ProgressStyle::kAuto);
+}
+
 TEST(ProgressTest, UnknownStyle) { EXPECT_THROW(ParseProgressStyle("fancy"), UserError); }
 
 TEST(LogTest, OnceAndLevels) {

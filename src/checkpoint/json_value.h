@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/printable.h"
+
 namespace ingot {
 
 struct JsonMember;
@@ -41,9 +43,5 @@ JsonValue ReadJsonObject(const std::filesystem::path& path, uint64_t limit);
 
 // A string as a JSON literal with its quotes; non-ASCII characters stay, or become \uXXXX.
 std::string JsonQuote(std::string_view text, bool ascii_only = false);
-
-// Names out of a file, made safe for messages and tables: control characters escaped, cut at
-// `limit`.
-std::string Printable(std::string_view text, size_t limit = 200);
 
 }  // namespace ingot

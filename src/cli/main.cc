@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "base/thread_pool.h"
 #include "cli/command.h"
@@ -50,6 +51,7 @@ int Report(ErrorKind kind, std::string message, int code = 0) {
   for (char& c : message) {
     if (c == '\n' || c == '\r') c = ' ';
   }
+  message = PrintableLines(message);
   std::fflush(stdout);
   std::fprintf(stderr, "ingot: %s: %s\n", kind == ErrorKind::kInterrupted ? "interrupted" : "error",
                message.c_str());

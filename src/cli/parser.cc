@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 
+#include "base/edit_distance.h"
 #include "base/error.h"
 
 namespace ingot::cli {
@@ -35,21 +36,6 @@ std::map<std::string, const Option*> NameMap(const Command* command) {
   if (command != nullptr) add(command->options);
   add(GlobalOptions());
   return names;
-}
-
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
-    }
-  }
-  return row[b.size()];
 }
 
 [[noreturn]] void ThrowUnknownOption(const Command* command, const std::string& name,
@@ -241,7 +227,7 @@ std::string NearestName(std::string_view name, const std::vector<std::string>& c
   std::string best;
   size_t best_distance = name.size() / 3 + 1;  // further away is another word, not a slip
   for (const std::string& candidate : candidates) {
-    const size_t distance = EditDistance(name, candidate);
+    const size_t distance = EditDistance<char>(name, candidate);
     const bool prefix = name.size() >= 5 && candidate.starts_with(name);
     if (distance < best_distance || (best.empty() && (distance == best_distance || prefix))) {
       best = candidate;

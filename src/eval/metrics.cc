@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/edit_distance.h"
 #include "base/error.h"
 #include "eval/answer_text.h"
 
@@ -17,28 +18,13 @@ void RequireReferences(std::span<const std::string> references) {
   if (references.empty()) throw InternalError("an answer is scored without a reference");
 }
 
-size_t EditDistance(const std::vector<char32_t>& a, const std::vector<char32_t>& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
-    }
-  }
-  return row[b.size()];
-}
-
 double AnlsOfOne(std::string_view prediction, std::string_view reference) {
   const auto a = CodePoints(TrimText(LowerText(prediction)));
   const auto b = CodePoints(TrimText(LowerText(reference)));
   const size_t longest = std::max(a.size(), b.size());
   if (longest == 0) return 1.0;
   const double similarity =
-      1.0 - static_cast<double>(EditDistance(a, b)) / static_cast<double>(longest);
+      1.0 - static_cast<double>(EditDistance<char32_t>(a, b)) / static_cast<double>(longest);
   return similarity >= 0.5 ? similarity : 0.0;
 }
 

@@ -199,7 +199,11 @@ void LinearChecker::CheckQuantBias(const LinearNumbers& linear) {
   const std::string what =
       fmt::format("row {} is {}; expected {} ({} of {} rows differ)", first,
                   linear.quant_bias[static_cast<size_t>(first)], wanted, off, sums.size());
-  if (!form) return Add(16, Severity::kError, linear, "quant_bias", what);
+  if (!form) {  // converting would keep it wrong
+    return Add(16, Severity::kError, linear, "quant_bias", what, "",
+               "Codes, offsets and quant_bias are not of one run: copy the folder again, or quantize "
+               "again.");
+  }
   Add(16, Severity::kError, linear, "quant_bias",
       what + (with_bias ? ": the layer's bias is not inside" : ": the layer's bias is inside"),
       with_bias ? "this engine does not add the bias itself, so it is lost"

@@ -179,7 +179,8 @@ TEST(TokenizerFile, BrokenFilesAreFormatErrors) {
   const std::string whole = ReadFile(MiniDir() / "tokenizer.json");
   for (const std::string& json :
        {std::string("{"), std::string(""), std::string("[]"), std::string("{\"model\": 3}"),
-        whole.substr(0, whole.size() / 2), std::string(100'000, '[')}) {
+        whole.substr(0, whole.size() / 2), std::string(100'000, '['),
+        std::string(R"({"version": "1.0", "decoder": {"type": "ByteLevel," "x": 1}})")}) {
     const Folder folder(json);
     EXPECT_THAT(MessageOf<FormatError>([&] { Tokenizer{folder.path()}; }),
                 HasSubstr("tokenizer.json: "))

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::panic::catch_unwind;
 
 use tokenizers::{
     DecoderWrapper, Model, ModelWrapper, NormalizerWrapper, OffsetReferential, OffsetType,
@@ -52,7 +53,10 @@ fn byte_alphabet() -> HashMap<char, u8> {
 
 impl Tokenizer {
     pub fn parse(bytes: &[u8]) -> Result<Tokenizer, Fail> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(broken)?;
+        // Some malformed files make the crate panic; they are the file's fault, not the program's.
+        let mut inner = catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes))
+            .map_err(|_| Fail::format("one of its parts is malformed"))?
+            .map_err(broken)?;
         check_kind(&inner)?;
         inner.with_truncation(None).map_err(broken)?;
         inner.with_padding(None);

@@ -66,18 +66,22 @@ double SignalPower(std::span<const WeightedHistogram::Bin> bins) {
   return power;
 }
 
-// Bins that lie beyond the end codes count `clip_weight` times.
-double NoisePower(std::span<const WeightedHistogram::Bin> bins, const ActivationParams& params,
-                  double clip_weight = 1.0) {
+struct Noise {
+  double rounded = 0, clipped = 0;  // of bins inside and beyond the end codes
+  double plain() const { return rounded + clipped; }
+};
+
+Noise NoisePower(std::span<const WeightedHistogram::Bin> bins, const ActivationParams& params) {
   const Levels levels(params);
   const double lo = levels.low - 0.5, hi = levels.high + 0.5;
-  double noise = 0;
+  Noise noise;
   for (const auto& bin : bins) {
     const double u = bin.lo * levels.inverse, v = bin.hi * levels.inverse;
-    const double weight = v < lo || u > hi ? clip_weight : 1.0;
-    noise += weight * bin.mass * MeanSquare(levels, u, v);
+    (v < lo || u > hi ? noise.clipped : noise.rounded) += bin.mass * MeanSquare(levels, u, v);
   }
-  return noise * levels.square;
+  noise.rounded *= levels.square;
+  noise.clipped *= levels.square;
+  return noise;
 }
 
 ActivationParams MakeParams(double lo, double hi, float scale, double offset, ScaleGrid grid) {
@@ -98,7 +102,10 @@ ActivationParams ParamsFor(double lo, double hi, ScaleGrid grid, bool symmetric)
   return MakeParams(lo, hi, scale, offset, grid);
 }
 
-// The search itself: candidates are compared by the mean of the modalities' noise-to-signal ratios.
+using PerModality = std::array<double, kModalities>;
+
+// The search itself: candidates are compared by the sum of the modalities' noise-to-signal ratios.
+// It runs twice: for the plain ratios, and from there with clipped values counting more.
 class Search {
  public:
   Search(const RangeProblem& problem, const RangeSearchOptions& options)
@@ -108,17 +115,17 @@ class Search {
         hi_(std::max(problem.max, 0.0f)) {
     for (size_t m = 0; m < kModalities; ++m) power_[m] = SignalPower(problem.bins[m]);
     result_.params = ParamsFor(lo_, hi_, options.grid, options.symmetric);
-    result_.full_range = Ratios(result_.params);
+    result_.full_range = RatiosOf(result_.params).plain;
     result_.noise_to_signal = result_.full_range;
-    cost_ = Cost(result_.full_range);
   }
 
   RangeResult Run() {
-    Shrink(4, 0, 0);  // halvings of the range by steps of sqrt(2): down to 1/64
-    Shrink(1, lo_step_, hi_step_);
-    Climb();
-    for (size_t m = 0; m < kModalities; ++m) {  // what is reported is the plain ratio
-      result_.noise_to_signal[m] = NoiseToSignal(problem_.bins[m], result_.params);
+    limit_ = Times(result_.full_range, options_.max_loss_db);
+    Descend(1.0);
+    if (options_.clip_weight != 1.0) {
+      const PerModality near_best = Times(result_.noise_to_signal, options_.max_plain_loss_db);
+      for (size_t m = 0; m < kModalities; ++m) limit_[m] = std::min(limit_[m], near_best[m]);
+      Descend(options_.clip_weight);
     }
     return result_;
   }
@@ -127,30 +134,46 @@ class Search {
   static constexpr int kSteps = 48;     // factors 2^(-k/8)
   static constexpr int kMaxMoves = 64;  // of the hill climb
 
-  std::array<double, kModalities> Ratios(const ActivationParams& params) const {
-    std::array<double, kModalities> ratios{};
+  struct Ratios {
+    PerModality plain{};
+    double cost = 0;  // what is minimized
+  };
+
+  static PerModality Times(PerModality ratios, double db) {
+    for (double& ratio : ratios) ratio *= std::pow(10.0, db / 10.0);
+    return ratios;
+  }
+
+  Ratios RatiosOf(const ActivationParams& params) const {
+    Ratios ratios;
     for (size_t m = 0; m < kModalities; ++m) {
-      if (power_[m] > 0) {
-        ratios[m] = NoisePower(problem_.bins[m], params, options_.clip_weight) / power_[m];
-      }
+      if (!(power_[m] > 0)) continue;
+      const Noise noise = NoisePower(problem_.bins[m], params);
+      ratios.plain[m] = noise.plain() / power_[m];
+      ratios.cost += (noise.rounded + clip_weight_ * noise.clipped) / power_[m];
     }
     return ratios;
   }
 
-  double Cost(const std::array<double, kModalities>& ratios) const { return ratios[0] + ratios[1]; }
+  void Descend(double clip_weight) {
+    clip_weight_ = clip_weight;
+    cost_ = RatiosOf(result_.params).cost;
+    lo_step_ = hi_step_ = 0;
+    Shrink(4, 0, 0);  // halvings of the range by steps of sqrt(2): down to 1/64
+    Shrink(1, lo_step_, hi_step_);
+    Climb();
+  }
 
   // Takes the candidate when it is better and no modality pays too much for it.
   bool Try(const ActivationParams& params) {
-    const auto ratios = Ratios(params);
-    const double allowed = std::pow(10.0, options_.max_loss_db / 10.0);
+    const Ratios ratios = RatiosOf(params);
     for (size_t m = 0; m < kModalities; ++m) {
-      if (ratios[m] > result_.full_range[m] * allowed) return false;
+      if (ratios.plain[m] > limit_[m]) return false;
     }
-    const double cost = Cost(ratios);
-    if (!(cost < cost_)) return false;
-    cost_ = cost;
+    if (!(ratios.cost < cost_)) return false;
+    cost_ = ratios.cost;
     result_.params = params;
-    result_.noise_to_signal = ratios;
+    result_.noise_to_signal = ratios.plain;
     return true;
   }
 
@@ -198,9 +221,10 @@ class Search {
   const RangeProblem& problem_;
   const RangeSearchOptions& options_;
   double lo_, hi_;
-  std::array<double, kModalities> power_{};
+  PerModality power_{};
   RangeResult result_;
-  double cost_ = 0;
+  PerModality limit_{};  // of the plain ratios
+  double clip_weight_ = 1, cost_ = 0;
   int lo_step_ = 0, hi_step_ = 0;
 };
 
@@ -236,7 +260,7 @@ ActivationParams FullRangeParams(float min, float max, ScaleGrid grid, bool symm
 
 double NoiseToSignal(std::span<const WeightedHistogram::Bin> bins, const ActivationParams& params) {
   const double power = SignalPower(bins);
-  return power > 0 ? NoisePower(bins, params) / power : 0.0;
+  return power > 0 ? NoisePower(bins, params).plain() / power : 0.0;
 }
 
 RangeResult SearchRange(const RangeProblem& problem, const RangeSearchOptions& options) {

@@ -51,11 +51,14 @@ struct RangeProblem {
 struct RangeSearchOptions {
   ScaleGrid grid = ScaleGrid::kF32;
   bool symmetric = false;
-  // How much more the error of a clipped value counts than that of a rounded one. Rounding errors of many values average
-  // out; clipping hits the few values that stand out, always in one direction, and whole tokens with them. On the bundled
-  // model weight 1 has the better SQNR and 20 the lower KL (docs/accuracy.md).
+  // How much more the error of a clipped value counts than that of a rounded one. Rounding errors
+  // of many values average out; clipping hits the few values that stand out, always in one
+  // direction, and whole tokens with them. On the bundled model weight 1 has the better SQNR and 20
+  // the lower KL (docs/accuracy.md).
   double clip_weight = 20.0;
-  double max_loss_db = 1.0;  // no modality may lose more than this against the full range
+  // No modality may lose more than these against the full range, and against the range with the
+  // least plain error.
+  double max_loss_db = 1.0, max_plain_loss_db = 1.0;
 };
 
 struct RangeResult {

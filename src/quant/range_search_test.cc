@@ -132,14 +132,34 @@ TEST(RangeSearch, ClipWeightWidensTheRange) {
   const Values x = HeavyTail(40000, 6);
   float before = 0;
   for (const double weight : {1.0, 10.0, 100.0, 1e9}) {
-    const RangeResult result = SearchRange(ProblemOf(x, {}), {.clip_weight = weight});
+    const RangeResult result =
+        SearchRange(ProblemOf(x, {}), {.clip_weight = weight, .max_plain_loss_db = 1000});
     EXPECT_GE(result.params.scale, before);
     before = result.params.scale;
   }
-  const RangeResult full = SearchRange(ProblemOf(x, {}), {.clip_weight = 1e9});
-  EXPECT_NEAR(full.params.scale, FullRangeParams(full.params.lo, full.params.hi, ScaleGrid::kF32, false).scale,
+  const RangeResult full =
+      SearchRange(ProblemOf(x, {}), {.clip_weight = 1e9, .max_plain_loss_db = 1000});
+  EXPECT_NEAR(full.params.scale,
+              FullRangeParams(full.params.lo, full.params.hi, ScaleGrid::kF32, false).scale,
               0.02f * full.params.scale);
   EXPECT_NEAR(Db(full.noise_to_signal[0]), Db(full.full_range[0]), 0.5);
+}
+
+// However much clipping counts, the plain error of neither modality grows by more than the limit
+// against the range with the least plain error.
+TEST(RangeSearch, ThePlainErrorStaysNearItsBest) {
+  const RangeProblem problem = ProblemOf(HeavyTail(40000, 6), Gauss(40000, 0.2f, 7));
+  const RangeResult plain = SearchRange(problem, {.clip_weight = 1.0});
+  const RangeResult free = SearchRange(problem, {.clip_weight = 1000, .max_plain_loss_db = 1000});
+  ASSERT_GT(Db(plain.noise_to_signal[1]) - Db(free.noise_to_signal[1]), 2.0);  // it would cost that
+  for (const double limit : {0.5, 1.0, 2.0}) {
+    const RangeResult result =
+        SearchRange(problem, {.clip_weight = 1000, .max_plain_loss_db = limit});
+    EXPECT_GT(result.params.scale, plain.params.scale);
+    for (size_t m = 0; m < kModalities; ++m) {
+      EXPECT_LE(Db(plain.noise_to_signal[m]) - Db(result.noise_to_signal[m]), limit + 1e-9);
+    }
+  }
 }
 
 TEST(RangeSearch, ComesCloseToTheBestRange) {

@@ -42,7 +42,11 @@ class Collector {
     dataset_.description = fmt::format("{} {} of {}", dataset_.samples.size(), what, path.string());
     if (dataset_.samples.empty()) {
       if (!dataset_.problems.empty()) RequireNoProblems(dataset_);
-      throw UserError("{}: no {} found", path.string(), what);
+      throw UserError(
+          "{}: no {} found. Give a folder of pictures (JPEG, PNG, WebP, GIF, BMP), TextVQA's JSON "
+          "or JSON "
+          "lines of messages.",
+          path.string(), what);
     }
     return std::move(dataset_);
   }
@@ -57,7 +61,8 @@ class Collector {
 std::string JsonTrouble(const json::exception& error) {
   const std::string_view text = error.what();
   const size_t end = text.find("] ");
-  return std::string(text.starts_with("[json.") && end != std::string_view::npos ? text.substr(end + 2) : text);
+  return std::string(
+      text.starts_with("[json.") && end != std::string_view::npos ? text.substr(end + 2) : text);
 }
 
 json ParseJsonFile(const fs::path& path, uint64_t limit) {
@@ -129,7 +134,8 @@ Dataset TextVqaRows(const fs::path& path, const json& rows, const DatasetOptions
 
 // A bare list of messages, as an OpenAI client sends it.
 bool IsOneConversation(const json& parsed) {
-  return parsed.is_array() && !parsed.empty() && parsed[0].is_object() && parsed[0].contains("role");
+  return parsed.is_array() && !parsed.empty() && parsed[0].is_object() &&
+         parsed[0].contains("role");
 }
 
 Dataset RecordArray(const fs::path& path, const json& records, const DatasetOptions& options) {

@@ -35,8 +35,9 @@ struct QuantizeOptions {
   bool skip_bad_samples =
       false;  // unreadable pictures are listed and left out instead of ending the run
   bool report_in_folder = true;  // ingot_quant_report.json (without times) goes into the folder
-  bool with_answers = false;          // calibrate on the reference answers of the samples too, where there are any
-  std::string v0_torch_dtype;    // what the original's --torch_dtype would write into config.json
+  bool with_answers =
+      false;  // calibrate on the reference answers of the samples too, where there are any
+  std::string v0_torch_dtype;  // what the original's --torch_dtype would write into config.json
 };
 
 // Errors: UserError (output folder not empty, no samples though the plan needs data, quantized
@@ -49,7 +50,7 @@ std::filesystem::path WorkDir(const std::filesystem::path& out_dir);
 
 // What a run would do, without doing it.
 struct DryRun {
-  uint64_t output_bytes = 0, spill_bytes = 0, peak_bytes = 0, free_disk_bytes = 0;
+  uint64_t source_bytes = 0, output_bytes = 0, spill_bytes = 0, peak_bytes = 0, free_disk_bytes = 0;
   int64_t n_samples = 0, n_pictures = 0, n_tokens = 0, n_patches = 0;
   double flops = 0, seconds = 0;
 };
@@ -57,5 +58,6 @@ struct DryRun {
 // machine for half a second.
 DryRun PlanQuantize(const ModelReader& reader, const QuantPlan& plan, const Dataset& data,
                     const QuantizeOptions& options);
+std::string DryRunJson(const DryRun& run, const QuantPlan& plan);
 
 }  // namespace ingot

@@ -24,7 +24,8 @@ PlanLinear* FindLinear(QuantPlan* plan, std::string_view module) {
   return nullptr;
 }
 
-// The module name with the longest common tail: people usually misspell the front ("layers.3.mlp.up_proj").
+// The module name with the longest common tail: people usually misspell the front
+// ("layers.3.mlp.up_proj").
 std::string NearestModule(const QuantPlan& plan, std::string_view name) {
   std::string best;
   size_t best_length = 0;
@@ -44,11 +45,15 @@ std::string NearestModule(const QuantPlan& plan, std::string_view name) {
 }
 
 std::string DefaultReason(const FolderLayout& layout, LinearKind kind, LinearType type) {
-  if (type != LinearType::kFloat) return "input is normalized by an RMSNorm or close to it; the default set";
+  if (type != LinearType::kFloat)
+    return "input is normalized by an RMSNorm or close to it; the default set";
   switch (kind) {
-    case LinearKind::kLmHead: return "decides the tokens; kept float by every recipe";
-    case LinearKind::kDown: return "its input has the largest outliers; one static scale loses too much";
-    default: break;
+    case LinearKind::kLmHead:
+      return "decides the tokens; kept float by every recipe";
+    case LinearKind::kDown:
+      return "its input has the largest outliers; one static scale loses too much";
+    default:
+      break;
   }
   const std::string refusal = RefusalReason(layout, kind, LinearType::kStatic);
   return refusal.empty() ? "vision stays float by default" : refusal;
@@ -61,30 +66,38 @@ std::string SharedGroup(const LinearSpec& spec) {
     case LinearKind::kK:
     case LinearKind::kV:
     case LinearKind::kGate:
-    case LinearKind::kUp: return spec.site;
-    default: return {};
+    case LinearKind::kUp:
+      return spec.site;
+    default:
+      return {};
   }
 }
 
 const Json& Field(const Json& object, const char* key, const std::filesystem::path& path) {
   const auto it = object.find(key);
   if (it == object.end() || !it->is_string()) {
-    throw FormatError("{}: every entry of \"linears\" needs a text \"{}\". Write a fresh plan with --write-plan and "
-                      "edit that.",
-                      path.string(), key);
+    throw FormatError(
+        "{}: every entry of \"linears\" needs a text \"{}\". Write a fresh plan with --write-plan "
+        "and "
+        "edit that.",
+        path.string(), key);
   }
   return *it;
 }
 
 void CheckPlanHeader(const QuantPlan& plan, const Json& json, const std::filesystem::path& path) {
   if (!json.is_object() || !json.contains("linears") || !json["linears"].is_array()) {
-    throw FormatError("{}: expected a JSON object with an array \"linears\". Write a fresh plan with --write-plan.",
-                      path.string());
+    throw FormatError(
+        "{}: expected a JSON object with an array \"linears\". Write a fresh plan with "
+        "--write-plan.",
+        path.string());
   }
   const auto target = json.find("target");
   if (target != json.end() && *target != std::string(TargetName(plan.layout.target))) {
-    throw UserError("{}: the plan is for target {}, but --target is {}. Give the same target or a plan made for it.",
-                    path.string(), target->dump(), TargetName(plan.layout.target));
+    throw UserError(
+        "{}: the plan is for target {}, but --target is {}. Give the same target or a plan made "
+        "for it.",
+        path.string(), target->dump(), TargetName(plan.layout.target));
   }
 }
 
@@ -127,7 +140,8 @@ QuantPlan MakeDefaultPlan(const ModelConfig& config, const FolderLayout& layout,
 void ApplyLayerRule(QuantPlan* plan, const std::string& rule) {
   const size_t equals = rule.rfind('=');
   if (equals == std::string::npos || equals == 0) {
-    throw UserError("--layers '{}': expected PATTERN=TYPE, for example '*.down_proj=dynamic'.", rule);
+    throw UserError("--layers '{}': expected PATTERN=TYPE, for example '*.down_proj=dynamic'.",
+                    rule);
   }
   const std::string pattern = rule.substr(0, equals);
   const LinearType type = ParseLinearType(rule.substr(equals + 1));
@@ -139,8 +153,10 @@ void ApplyLayerRule(QuantPlan* plan, const std::string& rule) {
     ++matches;
   }
   if (matches == 0) {
-    throw UserError("--layers '{}': matches no linear of this model. The nearest name is {}; * stands for anything.",
-                    rule, NearestModule(*plan, pattern));
+    throw UserError(
+        "--layers '{}': matches no linear of this model. The nearest name is {}; * stands for "
+        "anything.",
+        rule, NearestModule(*plan, pattern));
   }
 }
 
@@ -149,13 +165,14 @@ void ApplyPlanFile(QuantPlan* plan, const std::filesystem::path& path) {
   if (json.is_discarded()) throw FormatError("{}: is no valid JSON.", path.string());
   CheckPlanHeader(*plan, json, path);
   for (const Json& entry : json["linears"]) {
-    if (!entry.is_object()) throw FormatError("{}: \"linears\" holds something that is no object.", path.string());
+    if (!entry.is_object())
+      throw FormatError("{}: \"linears\" holds something that is no object.", path.string());
     const std::string module = Field(entry, "module", path);
     const std::string type_name = Field(entry, "type", path);
     PlanLinear* linear = FindLinear(plan, module);
     if (linear == nullptr) {
-      throw UserError("{}: the model has no linear named {}. The nearest name is {}.", path.string(), module,
-                      NearestModule(*plan, module));
+      throw UserError("{}: the model has no linear named {}. The nearest name is {}.",
+                      path.string(), module, NearestModule(*plan, module));
     }
     const LinearType type = ParseLinearType(type_name);
     if (type != linear->type) linear->reason = "plan file";
@@ -171,20 +188,39 @@ void ValidatePlan(const QuantPlan& plan) {
     any |= linear.type != LinearType::kFloat;
     const std::string refusal = RefusalReason(plan.layout, linear.spec.kind, linear.type);
     if (!refusal.empty()) {
-      throw UserError("plan: {} cannot be {} with --target {}: {}.", linear.spec.module, LinearTypeName(linear.type),
-                      TargetName(plan.layout.target), refusal);
+      throw UserError("plan: {} cannot be {} with --target {}: {}.", linear.spec.module,
+                      LinearTypeName(linear.type), TargetName(plan.layout.target), refusal);
     }
     const std::string group = SharedGroup(linear.spec);
     if (group.empty()) continue;
     const auto [it, inserted] = groups.emplace(group, &linear);
     if (!inserted && it->second->type != linear.type) {
-      throw UserError("plan: {} is {} but {} is {}. They share one input, and engines keep one set of parameters for "
-                      "both: give them the same type.",
-                      it->second->spec.module, LinearTypeName(it->second->type), linear.spec.module,
-                      LinearTypeName(linear.type));
+      throw UserError(
+          "plan: {} is {} but {} is {}. They share one input, and engines keep one set of "
+          "parameters for "
+          "both: give them the same type.",
+          it->second->spec.module, LinearTypeName(it->second->type), linear.spec.module,
+          LinearTypeName(linear.type));
     }
   }
-  if (!any) throw UserError("plan: every linear stays float, so there is nothing to quantize. Change --layers or --plan.");
+  if (!any)
+    throw UserError(
+        "plan: every linear stays float, so there is nothing to quantize. Change --layers or "
+        "--plan.");
+}
+
+std::map<std::string, LinearType> TypesByModule(const QuantPlan& plan) {
+  std::map<std::string, LinearType> types;
+  for (const auto& linear : plan.linears) types[linear.spec.module] = linear.type;
+  return types;
+}
+
+std::map<LinearKind, std::array<int64_t, 3>> CountTypes(const QuantPlan& plan) {
+  std::map<LinearKind, std::array<int64_t, 3>> counts;
+  for (const auto& linear : plan.linears) {
+    ++counts[linear.spec.kind][static_cast<size_t>(linear.type)];
+  }
+  return counts;
 }
 
 std::string PlanJson(const QuantPlan& plan) {

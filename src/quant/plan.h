@@ -4,7 +4,10 @@
 // can be diffed, edited and given back.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +56,10 @@ void ApplyPlanFile(QuantPlan* plan, const std::filesystem::path& path);
 // Errors: UserError when the target cannot store a type, when q, k, v (or gate, up) of a layer
 // differ, or when nothing would be quantized.
 void ValidatePlan(const QuantPlan& plan);
+
+std::map<std::string, LinearType> TypesByModule(const QuantPlan& plan);
+// "float", "static", "dynamic": how many linears of each kind.
+std::map<LinearKind, std::array<int64_t, 3>> CountTypes(const QuantPlan& plan);
 
 std::string PlanJson(const QuantPlan& plan);
 

@@ -49,6 +49,10 @@ fi
 # Plans and layer rules.
 Ok quantize "$MINI" -o out --calib pictures --dry-run
 Absent out
+Ok quantize "$MINI" -o out --calib pictures --dry-run --json
+if command -v jq >/dev/null; then
+  Equal "dry run as JSON" "$(jq -r '[.dry_run, .samples, .linears.q_proj.static, .output_bytes > 0] | join(" ")' "$OUT" 2>&1)" 'true 2 4 true'
+fi
 printf '{"linears": [{"module": "model.language_model.layers.99.mlp.up_proj", "type": "float"}]}' >plan.json
 Refused '2 3' 'layers\.99\.mlp\.up_proj|plan\.json' quantize "$MINI" -o out --calib pictures --plan plan.json
 printf '{"linears": 3}' >plan.json

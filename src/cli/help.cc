@@ -40,6 +40,18 @@ std::string Wrap(std::string_view text, size_t indent, size_t start) {
   return out;
 }
 
+// Paragraphs, an empty line between them.
+std::string WrapParagraphs(std::string_view text) {
+  std::string out;
+  for (size_t pos = 0; pos < text.size();) {
+    const size_t end = std::min(text.find("\n\n", pos), text.size());
+    if (!out.empty()) out += "\n\n";
+    out += Wrap(text.substr(pos, end - pos), 0, 0);
+    pos = end + 2;
+  }
+  return out;
+}
+
 std::string Row(const std::string& left, const std::string& right) {
   std::string out = "  " + left;
   if (out.size() + 2 > kHelpColumn) {
@@ -144,7 +156,7 @@ std::string ProgramHelp() {
 
 std::string CommandHelp(const Command& command) {
   std::string out =
-      "Usage: " + UsageLine(command) + "\n\n" + Wrap(command.description, 0, 0) + "\n";
+      "Usage: " + UsageLine(command) + "\n\n" + WrapParagraphs(command.description) + "\n";
   std::string positionals;
   for (const Option& option : command.options) {
     if (option.name[0] != '-') positionals += Row(option.name, OptionExplanation(option));

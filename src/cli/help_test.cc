@@ -57,6 +57,16 @@ TEST(HelpTest, LinesFitATerminal) {
   }
 }
 
+TEST(HelpTest, ParagraphsAreWrappedOneByOne) {
+  Command command{.name = "x", .summary = "s"};
+  command.description = "First.\n\n" + std::string(30, 'a') + " " + std::string(30, 'b') + " " +
+                        std::string(30, 'c') + ".";
+  EXPECT_NE(CommandHelp(command).find("First.\n\n" + std::string(30, 'a') + " " +
+                                      std::string(30, 'b') + "\n" + std::string(30, 'c') + "."),
+            std::string::npos)
+      << CommandHelp(command);
+}
+
 TEST(HelpTest, ManPageAndCompletionsNameEveryCommand) {
   for (const Command* command : AllCommands()) {
     EXPECT_THAT(ProgramHelp(), HasSubstr("  " + command->name));

@@ -18,7 +18,7 @@ bool Scheduler::Before::operator()(const Choice* a, const Choice* b) const {
 }
 
 Scheduler::Scheduler(KvPool* pool, const ServeOptions& options)
-    : pool_(pool), options_(options), before_{options.policy}, prefixes_(pool), waiting_(before_) {}
+    : options_(options), before_{options.policy}, prefixes_(pool), waiting_(before_) {}
 
 void Scheduler::AddWaiting(Choice* choice) {
   choice->state = ChoiceState::kWaiting;

@@ -73,7 +73,6 @@ class Scheduler {
   void Preempt(Choice* choice);
   void GivePagesBack(Choice* choice);
 
-  KvPool* pool_;
   ServeOptions options_;
   Before before_;
   PrefixCache prefixes_;

@@ -39,7 +39,8 @@ void ReadCompletion(std::string_view body) {
   for (const CompletionPrompt& prompt : request.prompts) {
     const auto* ids = std::get_if<std::vector<int32_t>>(&prompt);
     if (ids == nullptr) continue;
-    for (const int32_t id : *ids) Require(id >= 0 && id < kVocab, "token ids are in the vocabulary");
+    for (const int32_t id : *ids)
+      Require(id >= 0 && id < kVocab, "token ids are in the vocabulary");
   }
 }
 

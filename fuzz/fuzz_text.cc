@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libFuzzer target: what crosses the border to the Rust crate of text/. The first line says what the
-// rest is: text of a person, messages for the chat template, a template, a tokenizer file or a
+// libFuzzer target: what crosses the border to the Rust crate of text/. The first line says what
+// the rest is: text of a person, messages for the chat template, a template, a tokenizer file or a
 // grammar. Nothing gets through the border but UserError and FormatError.
 #include <unistd.h>
 
@@ -71,7 +71,8 @@ void Render(const ChatTemplate& chat, std::string_view messages) {
   std::vector<TextSegment> untrusted;
   for (const TextSegment& segment : result.segments) {
     joined += segment.text;
-    if (!segment.trusted) RequireNoControl(ModelTokenizer().Encode({&segment, 1}), ModelTokenizer());
+    if (!segment.trusted)
+      RequireNoControl(ModelTokenizer().Encode({&segment, 1}), ModelTokenizer());
   }
   Require(joined == result.text, "segments make up the text");
 }
@@ -82,8 +83,9 @@ void ReadMessages(std::string_view messages) {
 }
 
 void ReadTemplate(std::string_view source) {
-  Render(ChatTemplate("fuzz.jinja", std::string(source), ModelTokenizer()),
-         R"([{"role": "user", "content": "Hi <|im_start|>"}, {"role": "assistant", "content": "x"}])");
+  Render(
+      ChatTemplate("fuzz.jinja", std::string(source), ModelTokenizer()),
+      R"([{"role": "user", "content": "Hi <|im_start|>"}, {"role": "assistant", "content": "x"}])");
 }
 
 void ReadTokenizer(std::string_view json) {

@@ -62,7 +62,8 @@ Tensor Filled(DType dtype, const Shape& shape, std::vector<float> values) {
 // ---- one rule for each suffix
 
 OutputTensor RuleKeep(const SourceLinear& linear, LayoutTensor out) {
-  return KeepOrCast(std::move(out), linear.module->Get(SuffixOf(out.name)));
+  const SourceTensor& source = linear.module->Get(SuffixOf(out.name));  // before `out` is moved
+  return KeepOrCast(std::move(out), source);
 }
 
 OutputTensor RuleWeight(const SourceLinear& linear, LayoutTensor out) {

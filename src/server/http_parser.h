@@ -59,6 +59,7 @@ class RequestParser {
   bool head_complete_ = false, complete_ = false;
   bool keep_alive_ = false, expects_continue_ = false, has_body_ = false;
   int http_minor_ = 1;
+  size_t empty_lines_ = 0;     // skipped in front of the request line
   size_t searched_ = 0;        // of the head: no end before here
   size_t raw_body_bytes_ = 0;  // chunk headers included
 };

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "server/http_parser.h"
+#include "server/http_server.h"
 #include "server/http_testing.h"
 #include "server/router.h"
 
@@ -57,6 +59,40 @@ TEST(Http, ExceptionsOfHandlersBecomeResponses) {
   const HttpResponse defect = Ask(router, {.method = "GET", .path = "/defect"});
   EXPECT_EQ(defect.status, 500);
   EXPECT_EQ(defect.body.find("0x7ff"), std::string::npos);
+}
+
+// Empty lines in front of a request are skipped, but not without end, however they come.
+TEST(RequestParser, EmptyLinesAreCountedOverAllPieces) {
+  const HttpLimits limits;
+  RequestParser patient(limits);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(patient.Feed("\r\n"), 2u);
+  patient.Feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_TRUE(patient.complete());
+  RequestParser parser(limits);
+  int lines = 0;
+  while (!parser.failure() && lines < 100) {
+    parser.Feed("\r\n");
+    ++lines;
+  }
+  ASSERT_TRUE(parser.failure());
+  EXPECT_EQ(parser.failure()->status, 400);
+  EXPECT_EQ(lines, 5);
+}
+
+// Also the last chunk and the trailers behind it.
+TEST(RequestParser, ChunksComeByteByByte) {
+  const HttpLimits limits;
+  RequestParser parser(limits);
+  const std::string_view head = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+  ASSERT_EQ(parser.Feed(head), head.size());
+  std::string waiting;
+  for (const char c : std::string_view("0\r\nTrailer: v\r\nOther: w\r\n\r\n")) {
+    waiting += c;
+    waiting.erase(0, parser.Feed(waiting));
+  }
+  EXPECT_FALSE(parser.failure());
+  EXPECT_TRUE(parser.complete());
+  EXPECT_EQ(parser.request().body, "");
 }
 
 TEST(Router, FindsExactPathsAndPrefixes) {
